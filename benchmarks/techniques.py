@@ -89,6 +89,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "privacy": {"privacy.noise": 1.0, "privacy.clip": 1.0},
     "magnitude_pruning": _sparse("magnitude"),
     "unit_pruning": {**_sparse("magnitude"), "compression.sparsity.unit": "unit"},
+    "rewinding": {**_sparse("magnitude"), "compression.sparsity.rewind": 0.1},
     "fixed_zeros": _sparse("fixed"),
     "set": _sparse("set"),
     "rigl": _sparse("rigl"),

@@ -48,6 +48,8 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
     },
     "technique": {
         "whole batch": "reads the rows of a batch together",
+        "same depth": "cannot have layers more than its own, so depths are not merged",
+        "statistics": "keeps statistics of its batches",
         "own sizes": "is wrong for narrower models in larger arrays",
         "own order": "draws the rows of a trial in an order of its own",
         "mixed rows": "mixes the rows of a batch",

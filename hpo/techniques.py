@@ -72,7 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -92,7 +92,7 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_ROUNDS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds to the same bits throughout"
 _BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
@@ -342,6 +342,9 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "rewinding": Technique(
+        "compression.sparsity.rewind", paper=f"{_ARXIV}/1912.05671", excludes=_BEFORE
+    ),
     "unit_pruning": Technique("compression.sparsity.unit", "unit", f"{_ARXIV}/1608.08710"),
     "fixed_zeros": Technique(
         "compression.sparsity.name",
@@ -380,6 +383,19 @@ _COMPRESSION = {
         ),
         excludes=_BITS,
     ),
+    "learned_weights": Technique(
+        "compression.weights.name",
+        "learned",
+        f"{_ARXIV}/1902.08153",
+        numbers=(
+            "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
+            "compression.weights.scales",
+        ),
+        excludes=_BITS,
+    ),
     "ternary_weights": Technique(
         "compression.weights.name",
         "ternary",
@@ -397,6 +413,18 @@ _COMPRESSION = {
         ),
         needs=("own sizes",),
         excludes=_BITS,
+    ),
+    "rounded_activations": Technique(
+        "compression.activations.bits",
+        paper=f"{_ARXIV}/1712.05877",
+        needs=("whole batch", "same depth", "statistics"),
+        excludes=_BITS,
+    ),
+    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "activation_penalty": Technique(
+        "compression.activations.l1",
+        paper="https://proceedings.mlr.press/v15/glorot11a.html",
+        needs=("same depth",),
     ),
     "teacher": Technique(
         "compression.teacher.from",

@@ -27,6 +27,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "rewinding": {
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "end": 0.4, "rewind": 0.3}}
+    },
     "unit_pruning": {
         "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
     },
@@ -35,7 +38,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
+    "learned_weights": {"compression": {"weights": {"name": "learned", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
+    "rounded_activations": {"compression": {"activations": {"bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},

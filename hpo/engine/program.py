@@ -125,7 +125,10 @@ class Program:
         tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
         loaded = (self.embedding_size,) if self.embedding_size else ()
         numbers = () if self.numbers is None else (self.numbers,)
-        more = (*code, *tokens, *loaded, *self.categories, *numbers)
+        small = self.template.compression
+        rounded = () if small.activations.bits is None else ("rounded",)
+        steps = (small.weights.scales,) if small.weights.name == "learned" else ()
+        more = (*code, *tokens, *loaded, *self.categories, *numbers, *rounded, *steps)
         return repr((with_leaves(self.model, plain), *shapes, *more))
 
     @cached_property

@@ -145,6 +145,7 @@ class StudyReport:
     effects: Effects
     fit: Fit
     seconds: float
+    joules: float | None
     programs: int | None
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
@@ -214,6 +215,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         effects=effects_of(reading.trials, experiment.space, reading.search.goal.first, gaps),
         fit=fit_of(reading.trials, winner(reading.trials), losses),
         seconds=spent_seconds(events),
+        joules=_joules(reading.state),
         programs=None if experiment.are_processes else len(reading.state.pins.keys() - {MERGING}),
         runs=tuple(_runs(reading.state)),
         notes=tuple(str(note) for note in reading.state.notes),
@@ -244,6 +246,12 @@ def trial_report(storage: Storage, name: str, number: int) -> TrialReport:
         reading.curve(trial, lineage),
         {name.removeprefix(prefix): tuple(one[name] for one in epochs) for name in layers},
     )
+
+
+def _joules(state: StudyState) -> float | None:
+    """The energy of all trials; None where nothing counted it."""
+    counted = [costs["energy_joules"] for costs in state.costs.values() if "energy_joules" in costs]
+    return sum(counted) if counted else None
 
 
 def _spent(experiment: Experiment, record: StudyRecord, trials: Trials) -> Spent | None:

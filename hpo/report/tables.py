@@ -199,6 +199,7 @@ def _facts(report: StudyReport) -> Table:
             f"{count_text(study.epochs, 'epoch')} in {seconds_text(report.seconds)}, "
             f"{programs}{runs}",
         ),
+        *((("energy", f"{report.joules:,.0f} J in training"),) if report.joules else ()),
         *((("privacy", str(report.privacy)),) if report.privacy else ()),
         ("began", moment_text(study.created_ms)),
     ]

@@ -138,13 +138,19 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
     return {
         **values,
         "optimizer": optimizer,
-        "compression": _compression(wanted),
+        "compression": {**_of_answers(values), **_compression(wanted)},
         "train": train,
     }
 
 
 # Its average is judged, so its rate may not fall.
 _WITHOUT_SCHEDULE = "schedule_free"
+
+
+def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the layers of the model have learnt to read, which stays."""
+    found = _section(_section(values, "compression"), "activations")
+    return {"activations": found} if found else {}
 
 
 def _compression(wanted: Wanted) -> dict[str, Any]:

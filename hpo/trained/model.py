@@ -258,6 +258,9 @@ def _training(folder: Path, *, is_trusted: bool) -> Training:
     kept = {name: value for name, value in values.items() if name not in _UNREAD}
     if isinstance(kept.get("model"), Mapping):
         kept["model"] = {name: one for name, one in kept["model"].items() if name != "from"}
+    activations = _part(_part(values, "compression"), "activations")
+    own_answers = {name: activations[name] for name in ("bits", "top") if name in activations}
+    kept |= {"compression": {"activations": own_answers}} if own_answers else {}
     if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
         kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}
     own = kept["data"].get("dataset")
@@ -274,6 +277,11 @@ def _training(folder: Path, *, is_trusted: bool) -> Training:
             f"{folder / CODE_FOLDER}, then add --trust-code."
         )
     return with_leaves(with_rows(training, 1), {"train.metrics": _metric_names(folder)})
+
+
+def _part(values: Any, name: str) -> Any:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _metric_names(folder: Path) -> tuple[str, ...]:

@@ -31,14 +31,14 @@ def write_packed(folder: Path, weights: Mapping[str, Any], compression: Compress
     Raises:
         OSError: if it cannot be written.
     """
-    from hpo.engine.training.compression.packing import leaves, pack, packings  # imports JAX
+    from hpo.engine.training.compression.packing import leaves, pack, packings, steps_of  # JAX
 
     arrays = {name: np.asarray(leaf) for name, leaf in leaves(weights)}
     index, data = [], []
     for packing in packings(compression, arrays):
         array = arrays[packing.name]
         try:
-            data.append(pack(packing, array))
+            data.append(pack(packing, array, steps_of(packing.name, arrays)))
         except ValueError:  # the weights of a diverged training are no numbers
             packing = replace(packing, bits=0, has_table=False)
             data.append(pack(packing, array))

@@ -64,8 +64,9 @@ def _knobs(training: Training) -> list[tuple[str, Any]]:
         if mark is Mark.KNOB
         and path != "optimizer.learning_rate"
         # Numbers of an augmentation are refused for other kinds of data; `test_batch` varies them.
+        # Some models refuse those of activations, which `test_technique_numbers` varies.
         # A private training refuses other techniques; `test_privacy` varies its numbers.
-        and not path.startswith(("augment.", "privacy."))
+        and not path.startswith(("augment.", "privacy.", "compression.activations."))
     ]
 
 

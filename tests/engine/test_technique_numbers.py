@@ -28,7 +28,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "sampling": {"name": "stratified"},
         "compression": {"weights": {"name": "bases"}},
     },
-    "texts": {"sampling": {"name": "balanced"}},
+    "texts": {
+        "sampling": {"name": "balanced"},
+        "compression": {"weights": {"name": "learned"}},
+    },
     "private": {"attack": {"name": "pgd"}},
     "taught": {"compression": {"teacher": {"from": "big"}}},
 }
@@ -47,6 +50,8 @@ OF_THE_HOST: dict[str, Callable[[int], float]] = {
 BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
 OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
 OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
+OWN |= {"compression.activations.bits": lambda lane: 2 + 3 * lane}
+OWN |= {"compression.activations.top": lambda lane: 0.3 + 0.2 * lane}
 
 
 def _goes(path: str, case: str) -> bool:

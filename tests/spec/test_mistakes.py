@@ -345,7 +345,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: mae, at_most: 1}]}",
-        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of <metrics of classification>, parameters, flops, macs, model_bytes, train_seconds, latency_ms",
+        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of <metrics of classification>, parameters, flops, macs, model_bytes, train_seconds, energy_joules, latency_ms",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, stop: {no_improvement: 0}}",

@@ -18,6 +18,7 @@ from hpo.data.load import load_data
 from hpo.errors import HpoError, StudyError
 from hpo.report.check import check_summary
 from hpo.search.proposals import remaining
+from hpo.study.backends import lanes
 from hpo.study.progress import states_of
 from hpo.trial import TrialState
 from tests.study.whole import DOCUMENT, Studies, an_experiment
@@ -33,8 +34,11 @@ def test_a_study_learns_the_same_with_one_lane_as_with_eight(
 
 
 def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_changes(
-    studies: Studies,
+    studies: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    used: list[float] = []
+    counters = [lambda: used.append(3.0) or 3.0]
+    monkeypatch.setattr(lanes, "energy_counters", lambda *_: counters)
     goal = (
         "search.objective=[{maximize: accuracy}, {minimize: latency_ms}]",
         "search.constraints=[{metric: parameters, at_most: 1000}]",
@@ -59,9 +63,13 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
         costs = state.costs[trial.number]
         assert costs["parameters"] == (4 + 1) * 8 + (8 + 1) * 3
         assert costs["train_seconds"] > 0
+        assert costs["energy_joules"] > 0
         assert ("latency_ms" in costs) == (trial.state is TrialState.COMPLETE)
         if trial.values:
             assert trial.values == (trial.losses[-1], costs["latency_ms"])
+
+    whole = sum(costs["energy_joules"] for costs in state.costs.values())
+    assert 0 < whole <= sum(used)
 
     learning = {"sampler": {"name": "tpe", "startup_trials": 2}, "from": ["flowers"], "trials": 3}
     learning = {**DOCUMENT["search"], **learning}

@@ -54,6 +54,9 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
     whole = smaller_document(model, WANTED._replace(sparsity=0.0, bits=32, epochs=None))
     assert whole["compression"] == {}
     assert whole["train"]["epochs"] == 9
+    some = {"activations": {"bits": 8}, "weights": {"name": "ternary"}}
+    rounded = smaller_document(folder_of(tmp_path / "rounded", compression=some), WANTED)
+    assert rounded["compression"] == found["compression"] | {"activations": {"bits": 8}}
     own = compressing(model, WANTED, None).document
     assert own["model"]["from"] == own["compression"]["teacher"]["from"]
 

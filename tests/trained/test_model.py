@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import hpo
 from hpo.errors import HpoError
+from hpo.spec.marks import with_leaves
 from hpo.trained.model import Model, load_model
 from hpo.trained.predict import read_new
 from hpo.trained.weights import read_weights
@@ -62,6 +65,25 @@ def test_the_score_on_the_rows_of_a_split_is_the_stored_metric_to_the_bit(
     file = write_rows(churn / "table.csv", rows, tmp_path / "rows.csv")
     stored = json.loads((churn / "model" / "metrics.json").read_text())["metrics"][split]
     assert model.score(read_new(model, file, with_target=True).source) == stored
+
+
+def test_a_model_of_few_bits_and_units_answers_from_its_folder_as_it_was_judged(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    folder = trained(studies, tmp_path, compression={"activations": {"bits": 3, "top": 0.5}})
+    model, file = load_model(folder, "cpu"), tmp_path / "rows.csv"
+    rows = rows_of(an_experiment(tmp_path), "validation")
+    source = read_new(
+        model, write_rows(tmp_path / "table.csv", rows, file), with_target=True
+    ).source
+    stored = json.loads((folder / "metrics.json").read_text())["metrics"]["validation"]
+    assert model.score(source) == stored
+    ranges = jax.tree.leaves(model.members[0].weights["variables"])
+    assert len(ranges) == 4
+    for leaf, value in (("bits", 8), ("top", 1.0)):
+        other = with_leaves(model.training, {f"compression.activations.{leaf}": value})
+        assert replace(model, training=other).score(source) != stored
 
 
 def test_the_score_on_other_rows_is_that_of_the_answers(

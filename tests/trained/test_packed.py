@@ -56,6 +56,20 @@ def test_a_compressed_model_answers_from_its_folder_as_it_was_judged(
         load_model(folder, "cpu")
 
 
+def test_a_model_of_trained_steps_answers_from_its_folder_as_it_was_judged(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    parts = {"weights": {"name": "learned", "bits": 3, "scales": "channel"}}
+    model = load_model(trained(studies, tmp_path, compression=parts), "cpu")
+    rows = rows_of(an_experiment(tmp_path), "validation")
+    file = write_rows(tmp_path / "table.csv", rows, tmp_path / "rows.csv")
+    stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    assert model.score(read_new(model, file, with_target=True).source) == stored["validation"]
+    kernel = read_weights(tmp_path / "model", "model").arrays["params/head/kernel"]
+    assert all(len(np.unique(abs(unit))) <= 4 for unit in kernel.T)
+
+
 def test_arrays_of_a_tree_come_back_by_their_paths(tmp_path: Path) -> None:
     write_packed(tmp_path / "weights", TREE, Compression.model_validate(SMALL))
     assert is_packed(tmp_path / "weights")

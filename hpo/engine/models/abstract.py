@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo import registry
+from hpo.engine.models.activations.rounding import with_rounders
 from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.models.look import look_at, tried
 from hpo.engine.models.own import draw
@@ -22,6 +23,11 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.registered import needs_of
 
+# Arrays of several axes that are not weights between units: factors and offsets of each member of
+# an ensemble, or of each column of a table.
+_NO_KERNELS = ("bias", "before", "after", "signs", "frequencies", "phases", "offsets")
+# The steps between levels among a model's weights, where they are trained.
+STEPS = "step_sizes"
 # Where `auto` is not settled yet, as in `hpo check`, it stands for float32.
 PRECISIONS = {
     "auto": jnp.float32,
@@ -107,7 +113,26 @@ class _Shaped:
 
 @lru_cache(maxsize=256)
 def _abstract(shaped: _Shaped) -> AbstractModel:
-    return build(shaped.program.model, shapes_of(shaped.program))
+    program = shaped.program
+    found = build(program.model, shapes_of(program), rounds=_rounds(program))
+    weights = program.template.compression.weights
+    if weights.name != "learned":
+        return found
+    steps = {
+        name: jax.ShapeDtypeStruct(leaf.shape[-1:] if weights.scales == "channel" else (1,), "f4")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found.params)
+        if is_kernel(name := name_of(path), leaf)
+    }
+    return found._replace(params={**found.params, STEPS: steps})
+
+
+def without_steps(params: Any) -> Any:
+    """The weights of a model alone."""
+    return {name: part for name, part in params.items() if name != STEPS}
+
+
+def _rounds(program: Program) -> bool:
+    return program.template.compression.activations.bits is not None
 
 
 def shapes_of(program: Program) -> Shapes:
@@ -143,19 +168,27 @@ def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], di
         else:
             make = registry.function("model", spec.name)
             model = make(spec, shapes_of(program), nnx.Rngs(seed))
+            model = with_rounders(model, spec.name) if _rounds(program) else model
             _, *kinds = nnx.split(model, nnx.Param, ...)
             states = [nnx.to_pure_dict(kind) for kind in kinds]
     params, variables = (jax.tree.map(np.asarray, state) for state in states)
     return params, variables
 
 
-def build(spec: Any, shapes: Shapes) -> AbstractModel:
+def build(spec: Any, shapes: Shapes, *, rounds: bool = False) -> AbstractModel:
     """The model that a spec names; merged leaves of the spec are `OneOf`.
+
+    With `rounds` it keeps the ranges by which layers round what they read.
 
     Raises:
         HpoError: for a model that cannot take examples of this shape.
     """
     if isinstance(spec, OwnModel):
+        if rounds:
+            raise HpoError(
+                "compression.activations.bits: rounds what layers of our models read, and "
+                f"model.python: {spec.python} is your own: remove it."
+            )
         return AbstractModel(None, *look_at(spec, shapes), {})
     make = registry.function("model", spec.name)
     if "images" in needs_of("model", spec) and len(shapes.example) != 3:
@@ -179,10 +212,25 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
             f"model.name: '{spec.name}' learns no vectors of categories, as data.columns.encode: "
             "embed needs: write one_hot, or name a model such as mlp."
         )
-    model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
+
+    def made() -> Any:
+        model = make(spec, shapes, nnx.Rngs(0))
+        return with_rounders(model, spec.name) if rounds else model
+
+    model = nnx.eval_shape(made)
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
     return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)
+
+
+def name_of(path: Any) -> str:
+    """The name of an array of weights, such as linears/0/kernel."""
+    return str(jax.tree_util.keystr(path, simple=True, separator="/"))
+
+
+def is_kernel(name: str, array: Any) -> bool:
+    """Whether an array holds weights between units, rather than biases or factors of a norm."""
+    return array.ndim > 1 and name.rpartition("/")[2] not in _NO_KERNELS
 
 
 def _others(shapes: Shapes) -> str:

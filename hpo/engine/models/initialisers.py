@@ -25,7 +25,8 @@ def initial_params(
 ) -> dict[str, Any]:
     """Float32 weights for a tree of shapes; the name of a leaf decides its initialiser.
 
-    `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros.
+    `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros,
+    and so are the ends of a range, `low` and `high`.
     `embedding` has a vector of squared length 1, on average, for each id but 0, as Flax draws it.
     `leaves` holds the initialisers of the model's other names, or of names below a `parent`, as
     `last.scale` is. The kernels of `left` and `right` beside each other are factors of one that
@@ -53,7 +54,7 @@ def _leaf(
     draw = known.get(f"{parent}.{name}", known.get(name))
     if draw is not None:
         return draw(rng, shape).astype(np.float32)
-    constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
+    constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0, "low": 0.0, "high": 0.0}[name]
     return np.full(shape, constant, np.float32)
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jax.extend.core import get_opaque_trace_state
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from hpo.engine.models.activations.sparse import answered
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.look import tried
 from hpo.engine.models.own import function_of, given_to
@@ -52,49 +49,7 @@ def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array
         y = ACTIVATIONS[name](x)
         return _padded(y, features) if name in NOT_ZERO_AT_ZERO else y
 
-    y = choose(spec.activation, by_name, x)
-    if (counting := _COUNTING.get()) is not None:
-        _count(counting, y, features)
-    return y
-
-
-class Zeros(NamedTuple):
-    """The zeros of each row among the units of an activation, and how many units a row has."""
-
-    zeros: Int[Array, " B"]
-    units: Any
-
-
-class _Counting(NamedTuple):
-    """What a block counts, and where its models are traced."""
-
-    found: list[Zeros]
-    trace: Any
-
-
-_COUNTING: ContextVar[_Counting | None] = ContextVar("counting", default=None)
-
-
-@contextmanager
-def counted_zeros() -> Iterator[list[Zeros]]:
-    """Within this block, the zeros of every activation of our models are counted."""
-    counting = _Counting([], get_opaque_trace_state())
-    token = _COUNTING.set(counting)
-    try:
-        yield counting.found
-    finally:
-        _COUNTING.reset(token)
-
-
-def _count(counting: _Counting, y: Float[Array, "B ... N"], features: Any) -> None:
-    if get_opaque_trace_state() != counting.trace:  # what it counts could not leave there
-        raise HpoError(
-            "train.metrics: activation_sparsity counts nothing in blocks that are computed twice: "
-            "write model.remat: false, or leave it out."
-        )
-    is_zero = (y == 0) & (jnp.arange(y.shape[-1]) < features)
-    units = math.prod(y.shape[1:-1]) * features
-    counting.found.append(Zeros(is_zero.reshape(len(y), -1).sum(1), units))
+    return answered(choose(spec.activation, by_name, x), features)
 
 
 def _padded(y: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:

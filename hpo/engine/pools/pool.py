@@ -13,6 +13,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import memory_bytes
+from hpo.engine.energy import Meter
 from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.pools.occupant import Changes, EpochReport, Occupant
 from hpo.engine.pools.streaming import (
@@ -52,12 +53,14 @@ _PASSES_OF_A_STEP = 3
 class Pool:
     """Lanes of one program, on a device or a mesh. One thread makes all calls."""
 
-    def __init__(self, place: Place, compiler: Compiler) -> None:
+    def __init__(self, place: Place, compiler: Compiler, meter: Meter | None = None) -> None:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
-        # The seconds of the last round, divided among its runs by their micro-batches.
+        # The seconds and joules of the last round, divided among its runs by their micro-batches.
         self.seconds: Mapping[Run, float] = {}
+        self.joules: Mapping[Run, float] = {}
+        self._meter = Meter() if meter is None else meter
         self._compiler = compiler
         self._copies = _Copies(place)
         self.part_seconds: dict[AnyProgram, float] = {}  # of a micro-batch, the minimum
@@ -271,7 +274,7 @@ class Pool:
 
     def _round(self) -> list[EpochReport]:
         start, counts = time.monotonic(), self._counts()
-        result = self._train(counts)
+        result, joules = self._meter.counted(self, lambda: self._train(counts))
         seconds = time.monotonic() - start
         parts = {
             o.run: int(count) * o.epoch_shape.parts
@@ -280,6 +283,7 @@ class Pool:
         }
         each = seconds / sum(parts.values())
         self.seconds = {run: each * count for run, count in parts.items()}
+        self.joules = {run: joules * count / sum(parts.values()) for run, count in parts.items()}
         # The latest time decides the length of the next round; later studies use the minimum.
         self._part_seconds = each
         self.part_seconds[self._program] = min(each, self.part_seconds.get(self._program, each))

@@ -171,4 +171,4 @@ def _compiled_forward(program: Program, device: Any) -> tuple[Any, Any, Any]:
 
 
 def _predict(program: Program, params: Any, variables: Any, batch: Any) -> Any:
-    return forward(program, program.model, params, variables, batch)[0]
+    return forward(program, program.template, params, variables, batch)[0]

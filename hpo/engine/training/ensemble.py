@@ -36,7 +36,7 @@ def answering(program: Program, training: Training) -> Callable[[Any, Any], Any]
     @jax.jit
     def outputs_of(weights: Any, x: Any) -> Any:
         state = weights["params"], weights["variables"]
-        return forward(own, training.model, *state, {"x": x})[0].astype(jnp.float32)
+        return forward(own, training, *state, {"x": x})[0].astype(jnp.float32)
 
     return outputs_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,17 +10,20 @@ from flax import nnx
 from jaxtyping import Array
 
 from hpo.engine.models import own
-from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, shapes_of
+from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, shapes_of, without_steps
+from hpo.engine.models.activations.rounding import rounding
+from hpo.engine.models.activations.sparse import only_largest
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.targets.sums import joined
 from hpo.spec.code.own_model import OwnModel
+from hpo.spec.experiment import Training
 
 
 def forward(
     program: Program,
-    spec: Any,
+    spec: Training,
     params: Any,
     variables: Any,
     batch: Batch,
@@ -28,23 +32,31 @@ def forward(
 ) -> tuple[Any, Any]:
     """The outputs of a program's model for a batch, and its variables afterwards.
 
-    `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
+    `spec` is a training with its knobs filled in. With `dropout` the model runs in training
     mode, without it in evaluation mode. A model with members gives `Members` in training, and
     otherwise the outputs of their mean prediction. Batch norms keep `norm_momentum` of their
-    statistics, or what the spec says.
+    statistics, or what the spec says, and ranges of inputs a part of their own.
     """
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
         x = cast(x, PRECISIONS[program.template.train.precision])
-    if isinstance(spec, OwnModel):
-        return own.call(spec, shapes_of(program), own.State(params, variables), x, dropout)
+    if spec.compression.weights.name == "learned":
+        params = without_steps(params)
+    if isinstance(spec.model, OwnModel):
+        return own.call(spec.model, shapes_of(program), own.State(params, variables), x, dropout)
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None
+    answers = spec.compression.activations
+    rounded = rounding(answers.bits, is_training=is_training, kept=norm_momentum)
     if is_training and norm_momentum is None:
-        norm_momentum = getattr(spec, "norm_momentum", None)
+        norm_momentum = getattr(spec.model, "norm_momentum", None)
     usual = _set_momentum(model, norm_momentum)
-    outputs = model(x, spec, train=is_training, dropout=dropout or Dropout(0, None))
+    with (
+        nullcontext() if answers.bits is None else rounded,
+        nullcontext() if answers.top is None else only_largest(answers.top),
+    ):
+        outputs = model(x, spec.model, train=is_training, dropout=dropout or Dropout(0, None))
     for norm, momentum in usual:
         norm.momentum = momentum  # an array would count as a variable
     if isinstance(outputs, Members) and not is_training:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from hpo.engine.models.activations.sparse import penalised
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
@@ -18,7 +19,7 @@ from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.compression.distillation import taught
-from hpo.engine.training.compression.quantisation import in_training
+from hpo.engine.training.compression.quantisation import in_training, unrounded
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
@@ -122,13 +123,6 @@ def _gradient(
 ) -> tuple[Array, Any, Float[Array, " P"]]:
     """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
 
-    hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
-    loss = taught(hard, spec.compression.teacher, program.task)
-
-    def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
-        outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
-        return batch_loss(program.task, outputs, batch, loss), changed
-
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""
         rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
@@ -148,12 +142,14 @@ def _gradient(
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:
-            return loss_of(weights, dropout, batch)
+            return _loss(program, spec, weights, lane.variables, batch, dropout)
 
-        return loss_and_gradients(loss_at, lane.scaling)(weights)
+        found, gradients = loss_and_gradients(loss_at, lane.scaling)(weights)
+        return found, unrounded(spec.compression, own, gradients)
 
     steps = spec.train.epochs * epoch_steps(program, spec, feed)
-    tree = in_training(spec.compression, parted(program, params), lane.step, steps)
+    own = parted(program, params)
+    tree = in_training(spec.compression, own, lane.step, steps)
     if spec.privacy.is_on:
         of_row = partial(of_rows, tree)
         loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)
@@ -171,6 +167,21 @@ def _gradient(
     zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
     loss, gradients = lax.fori_loop(0, parts, add, zeros)
     return loss / parts, lane.variables, joined(gradients) / parts
+
+
+def _loss(
+    program: Program, spec: Training, weights: Any, variables: Any, batch: Batch, dropout: Dropout
+) -> tuple[Array, Any]:
+    """The loss of a batch with what the spec adds to it, and the variables afterwards."""
+
+    def run() -> tuple[Any, Any]:
+        return forward(program, spec, weights, variables, batch, dropout)
+
+    hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
+    loss = taught(hard, spec.compression.teacher, program.task)
+    (outputs, changed), penalty = penalised(spec.compression.activations.l1, run)
+    value = batch_loss(program.task, outputs, batch, loss)
+    return value if penalty is None else value + penalty, changed
 
 
 def _private(

@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.models.abstract import abstract_model, authored, is_authored
+from hpo.engine.models.abstract import abstract_model, authored, is_authored, without_steps
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.program import Program
@@ -32,7 +32,7 @@ from hpo.engine.training.batches import (
     judged_places,
     judged_shape,
 )
-from hpo.engine.training.compression.quantisation import quantised
+from hpo.engine.training.compression.quantisation import quantised, with_steps
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
     first_connections,
@@ -324,7 +324,7 @@ class Supervised:
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
             batch = rows.batch(part) if isinstance(rows, Index) else part
-            outputs, _ = forward(program, spec.model, params, variables, batch)
+            outputs, _ = forward(program, spec, params, variables, batch)
             scores = None
             if self.scores:
                 scores = outputs.astype(jnp.float32).reshape(outputs.shape[0], self.scores)
@@ -391,7 +391,7 @@ def _row_losses(
 
     def of(places: Array) -> Array:
         batch = fed(data.train, jnp.minimum(places, program.train_rows - 1), own)
-        outputs, _ = forward(program, spec.model, params, variables, batch)
+        outputs, _ = forward(program, spec, params, variables, batch)
         return row_losses(program.task, outputs, batch, spec.loss)
 
     return lax.map(of, jnp.arange(math.prod(shape)).reshape(shape)).ravel()[: program.train_rows]
@@ -422,7 +422,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
     if start is not None:
         drawn = {"params": own_params, "variables": own_variables}
         own_params, own_variables = started(start, drawn, program.outputs).values()
-    params = joined(padded(own_params, whole.params))
+    params = joined(padded(with_steps(training.compression, own_params), whole.params))
     variables = padded(own_variables, whole.variables)
     descent = descent_of(program, program.optimizer, program.template.updates)
     return Lane(
@@ -432,7 +432,9 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
-        copies=first_copies(program, params, variables, first_connections(program, training)),
+        copies=first_copies(
+            program, params, variables, first_connections(program, training, params)
+        ),
         scaling=first_scaling(program),
         norms=first_norms(program),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
@@ -451,7 +453,7 @@ def _first_weights(program: Program, training: Training, data: DataSet | None) -
     leaves = model.leaves if loaded is None else {**model.leaves, **from_loaded(loaded)}
     params, variables = (
         initial_params(shapes, kernel, weights_rng(seed, stream), leaves)
-        for shapes in (model.params, model.variables)
+        for shapes in (without_steps(model.params), model.variables)
     )
     return params, variables
 

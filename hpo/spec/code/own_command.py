@@ -143,7 +143,7 @@ def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
         yield Mistake(("search", "objective"), text)
         return
     for metric in search.goal.metrics:
-        if metric in ("parameters", "flops", "macs", "model_bytes", "latency_ms"):
+        if metric in COSTS and metric != "train_seconds":
             text = f"{metric} is not known of a command: let it report a metric of its own"
             yield Mistake(("search", "objective"), text)
 

@@ -191,7 +191,7 @@ def said_by(own: Own) -> Literals:
 
 def _metric_text(name: str, directions: Mapping[str, str]) -> str:
     """What is wrong with the name of a metric; empty for a good one."""
-    if name in directions or name == "train_seconds":
+    if name in directions or name in ("train_seconds", "energy_joules"):
         return ""
     if name in COSTS:
         return f"{name} is not known of a task of your own: let evaluate report it"

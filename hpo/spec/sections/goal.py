@@ -20,7 +20,10 @@ GRADIENT_NORM = "gradient_norm"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 # What a trial costs, as the engine measures it: see `hpo/engine/programs/footprint.py`.
-COSTS = ("parameters", "flops", "macs", "model_bytes", "train_seconds", "latency_ms")
+COSTS = (
+    *("parameters", "flops", "macs", "model_bytes"),
+    *("train_seconds", "energy_joules", "latency_ms"),
+)
 
 # Those that a trial's model decides, whatever the machine. Its shape decides them before it trains;
 # only the bytes of a model with zeros need its weights.

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from hpo.spec.experiment import Training
 
 
+# Numbers of a model, and not of its training alone.
+_BITS = ("compression.weights.", "compression.activations.")
+
+
 class Holder(NamedTuple):
     """A part of a training that has a need: where it stands, its name, and what to do about it."""
 
@@ -77,7 +81,7 @@ def circumstances(training: Spec) -> frozenset[Fact]:
         "folds": _leaf(training, "data.folds") is not None,
         "changes": bool(_leaf(training, "train.changes")),
         "growing batches": "updates.accumulate" in scheduled,
-        "scheduled bits": any(path.startswith("compression.weights.") for path in scheduled),
+        "scheduled bits": any(path.startswith(_BITS) for path in scheduled),
         "scheduled noise": "privacy.noise" in scheduled,
         "clipping optimizer": _leaf(training, "optimizer.clip_norm") is not None,
     }

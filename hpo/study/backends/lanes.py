@@ -12,6 +12,7 @@ from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
+from hpo.engine.energy import energy_counters
 from hpo.engine.mesh import places
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
@@ -69,6 +70,7 @@ class LaneBackend:
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
+        self._counters = energy_counters(self._devices, self._search.goal.metrics)
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
@@ -115,7 +117,7 @@ class LaneBackend:
         self._experiment = settled_precision(
             self._experiment, self._data, pools[0], self._cache, journal, self._say
         )
-        executor = local_executor(pools, self._cache, self._datasets.of)
+        executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain

@@ -100,7 +100,7 @@ def trained(network: Mapping[str, Any], problem: Problem) -> Predict:
         if each * training.train.epochs > network["seconds"]:
             raise TooSlowError
     state = judged(program, training, lane)
-    outputs_of = jax.jit(lambda x: forward(program, training.model, *state, {"x": x})[0])
+    outputs_of = jax.jit(lambda x: forward(program, training, *state, {"x": x})[0])
 
     def predict(x: np.ndarray) -> np.ndarray:
         parts = range(0, len(x), _ROWS_AT_ONCE)

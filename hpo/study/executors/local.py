@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 from hpo.data.dataset import DataSet
+from hpo.engine.energy import Counter, Meter
 from hpo.engine.mesh import Place
 from hpo.engine.pools.pool import Pool
 from hpo.engine.programs.compiler import Compiler
@@ -61,11 +62,19 @@ _COMPILE_SECONDS = 0.5
 DataOf = Callable[[DataReference], DataSet]
 
 
-def local_executor(places: Sequence[Place], cache: Path | None, data_of: DataOf) -> LocalExecutor:
-    """An executor with a pool at each of these places; compiled programs are kept in `cache`."""
+def local_executor(
+    places: Sequence[Place],
+    cache: Path | None,
+    data_of: DataOf,
+    counters: Sequence[Counter] = (),
+) -> LocalExecutor:
+    """An executor with a pool at each of these places; compiled programs are kept in `cache`.
+
+    The `counters` measure the energy that the pools use.
+    """
     use_jax_cache(cache)
-    compiler = Compiler(cache)
-    return LocalExecutor([Pool(place, compiler) for place in places], compiler, data_of)
+    compiler, meter = Compiler(cache), Meter(counters)
+    return LocalExecutor([Pool(place, compiler, meter) for place in places], compiler, data_of)
 
 
 class LocalExecutor:
@@ -188,7 +197,7 @@ def _go_on_with_half(i: int, pool: Pool, order: Order | None) -> list[Message]:
 def _round(i: int, pool: Pool) -> list[Message]:
     before = pool.epochs_trained
     reports = tuple(pool.round())
-    return [Reported(i, reports, pool.epochs_trained - before, pool.seconds)]
+    return [Reported(i, reports, pool.epochs_trained - before, pool.seconds, pool.joules)]
 
 
 def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:

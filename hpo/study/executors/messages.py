@@ -114,13 +114,14 @@ class Loaded:
 class Reported:
     """A round: the epochs that ended in it, and how many it trained, parts of epochs included.
 
-    `seconds` is the time of the round that each run took.
+    `seconds` is the time of the round that each run took, and `joules` its energy.
     """
 
     pool: int
     reports: tuple[EpochReport, ...]
     epochs: float
     seconds: Mapping[Run, float] = field(default_factory=dict)
+    joules: Mapping[Run, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

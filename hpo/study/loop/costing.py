@@ -13,13 +13,13 @@ from hpo.trial import Run
 class Costing:
     """The costs of the trials of a study.
 
-    Seconds are noted when the trial pauses, ends or has a checkpoint. If the run is killed before
-    that, the same epochs train again, and their seconds are counted then.
+    Seconds and joules are noted when the trial pauses, ends or has a checkpoint. If the run is
+    killed before that, the same epochs train again, and what they take is counted then.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._seconds: defaultdict[int, float] = defaultdict(float)
+        self._spent: defaultdict[int, dict[str, float]] = defaultdict(dict)
 
     @property
     def is_timed(self) -> bool:
@@ -31,10 +31,13 @@ class Costing:
         self.note(trial, costs)
         return self._journal.state.trial(trial).violation > 0
 
-    def spend(self, seconds: Mapping[Run, float]) -> None:
-        """Add these seconds of training to the runs' trials."""
-        for run, spent in seconds.items():
-            self._seconds[run.trial] += spent
+    def spend(self, seconds: Mapping[Run, float], joules: Mapping[Run, float]) -> None:
+        """Add these seconds and joules of training to the runs' trials; 0 joules are not known."""
+        for name, each in (("train_seconds", seconds), ("energy_joules", joules)):
+            for run, used in each.items():
+                if used:
+                    spent = self._spent[run.trial]
+                    spent[name] = spent.get(name, 0.0) + used
 
     def note(self, trial: int, costs: Mapping[str, float]) -> None:
         """Note measured costs of a trial; of several seeds, the smallest value counts."""
@@ -44,8 +47,9 @@ class Costing:
             self._journal.record(Cost(least), trial)
 
     def settle(self, trial: int) -> None:
-        """Note the seconds that a trial has trained, including those before a resume."""
-        seconds = self._seconds.pop(trial, 0.0)
-        if seconds:
-            before = self._journal.state.costs[trial].get("train_seconds", 0.0)
-            self._journal.record(Cost({"train_seconds": round(before + seconds, 6)}), trial)
+        """Note what the training of a trial has taken, including that before a resume."""
+        spent = self._spent.pop(trial, None)
+        if spent:
+            known = self._journal.state.costs[trial]
+            whole = {name: round(known.get(name, 0.0) + used, 6) for name, used in spent.items()}
+            self._journal.record(Cost(whole), trial)

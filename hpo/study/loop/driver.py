@@ -266,7 +266,7 @@ class Driver:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Reported(_, reports, epochs, seconds):
+            case Reported(_, reports, epochs, seconds, joules):
                 trained = [report for report in reports if is_finite(report.metrics)]
                 if self._replicas.share_epochs:
                     # A pool counts epochs as whole, whatever they are worth.
@@ -274,7 +274,7 @@ class Driver:
                     self.epochs_trained += sum(shares)
                 else:
                     self.epochs_trained += epochs - (len(reports) - len(trained))
-                self._costing.spend(seconds)
+                self._costing.spend(seconds, joules)
                 for report in reports:
                     self._report(report)
             case Drew(_, run, values):

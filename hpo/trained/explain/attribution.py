@@ -25,12 +25,12 @@ from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.explain.importance import Columns, permuted
 from hpo.trained.model import LEAST_BATCH, Member, Model
 
-# The way from the base to a row has so many pieces of so many points at first.
+# Pieces of the way from the base to a row at first, and points in each.
 _PIECES, _POINTS = 32, 4
-# A piece is halved so often at most.
-_HALVINGS = 8
-# The parts are to be this close to the rise, as a share of the largest one of all rows. About so
-# many pieces of a way have a gap.
+# How often a piece is halved at most, and how many pieces of a way a row may have at once.
+_HALVINGS, _MOST_PIECES = 8, 128
+# How close the parts are to be to the rise, as a share of the largest one of all rows, and about
+# how many pieces of a way have a gap.
 _GAP, _KINKS = 1e-3, 16
 _ROUNDING = 1e-6
 _PIECES_AT_ONCE, _NUMBERS_AT_ONCE = 1024, 1 << 22
@@ -162,7 +162,10 @@ def _in_pieces(
         parts, gaps = integrate(
             rows, starts.astype(np.float32), np.full(len(rows), width, np.float32)
         )
-        is_done = (np.abs(gaps) <= limit) | (level == _HALVINGS) | ~np.isfinite(gaps)
+        is_done = (np.abs(gaps) <= limit) | ~np.isfinite(gaps)
+        # Answers that rise in steps have gaps everywhere, which no halving closes.
+        if level == _HALVINGS or 2 * (~is_done).sum() > _MOST_PIECES * shape[0]:
+            is_done[:] = True
         np.add.at(total, rows[is_done], parts[is_done])
         if is_done.all():
             break
@@ -219,7 +222,7 @@ def _answer(
 ) -> Float[Array, " B"]:
     """The answer that is explained, for rows at some places."""
     own, state = program.of_its_own(training), (weights["params"], weights["variables"])
-    outputs = forward(own, training.model, *state, {"x": at})[0].astype(jnp.float32)
+    outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
     return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
 
 

@@ -33,7 +33,7 @@ def outputs_of(model: Model, member: Member) -> Callable[[Any], Any]:
 
     def outputs(x: Any) -> Any:
         state = weights["params"], weights["variables"]
-        return forward(program, model.training.model, *state, {"x": x})[0].astype(jnp.float32)
+        return forward(program, model.training, *state, {"x": x})[0].astype(jnp.float32)
 
     return outputs
 

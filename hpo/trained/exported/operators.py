@@ -278,6 +278,13 @@ def _padded(to: Translation, equation: Any, x: str, value: str) -> str:
     return to.graph.add("Pad", x, to.graph.constant(pads, np.int64), value)
 
 
+def _sorted(to: Translation, equation: Any, x: str) -> str:
+    params, shape = equation.params, _shape(equation.invars[0])
+    axis = params["dimension"]
+    count = to.graph.constant([shape[axis]], np.int64)
+    return to.graph.several("TopK", 2, x, count, axis=axis, largest=0, sorted=1)[0]
+
+
 def _split(to: Translation, equation: Any, inputs: list[str]) -> list[str]:
     sizes = to.graph.constant(equation.params["sizes"], np.int64)
     count, axis = len(equation.outvars), equation.params["axis"]
@@ -436,6 +443,7 @@ OPERATORS: dict[str, Operator] = {
     "dynamic_slice": _whole(_slice_from),
     "rev": _whole(_reversed),
     "pad": _whole(_padded),
+    "sort": _whole(_sorted),
     "split": _split,
     "gather": _whole(_gather),
     "iota": _counted,

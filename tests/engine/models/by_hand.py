@@ -112,7 +112,7 @@ def assert_merged_as_alone(training: Training, data: DataSet) -> None:
             y, _ = forward(program, spec, params, {}, {"x": x}, NO_DROPOUT)
             return (y**2).sum()
 
-        values = [(narrow, training.model, own), (wide, wide.fill(knobs).model, whole)]
+        values = [(narrow, training, own), (wide, wide.fill(knobs), whole)]
         return [jax.value_and_grad(loss, argnums=2)(*one) for one in values]
 
     (alone, own_gradients), (beside, gradients) = both(own, padded(own, shapes))

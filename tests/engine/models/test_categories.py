@@ -73,7 +73,7 @@ def test_every_model_of_tables_tells_codes_above_256_apart_in_bfloat16(name: str
     # In bfloat16 all of these would be 256 or 258.
     x = np.array([[1, code, 0.5, 0.5] for code in range(256, 259)], np.float32)
     outputs = jax.jit(
-        lambda params, variables: forward(program, training.model, params, variables, {"x": x})[0]
+        lambda params, variables: forward(program, training, params, variables, {"x": x})[0]
     )(params, variables)
     assert outputs.dtype == jnp.bfloat16
     assert len({*map(tuple, np.asarray(outputs, np.float32).tolist())}) == 3
@@ -92,7 +92,7 @@ def test_a_gradient_reaches_the_rows_of_the_batch_alone(name: str) -> None:
     x = np.array([[2, 7, 0.5, -1], [2, 300, 0.1, 2], [1, 7, 1.5, 1]], np.float32)
 
     def loss(params: Any) -> Any:
-        outputs = forward(program, training.model, params, variables, {"x": x}, Dropout(0, None))
+        outputs = forward(program, training, params, variables, {"x": x}, Dropout(0, None))
         (y,) = jax.tree.leaves(outputs[0])
         return jnp.square(y).sum()
 

@@ -8,6 +8,7 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
+from hpo.engine.energy import Meter
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
@@ -91,3 +92,28 @@ def test_lanes_follow_their_schedules_after_a_resume_too(tiny: DataSet, compiler
     by_hand.put(0, 12, a_training(1), knobs, None, EPOCHS, tuple(changes))
     assert [r.metrics for r in trained(by_hand)] == [r.metrics for r in [*early, *late]]
     assert leaves(by_hand.take(0)) == leaves(pool.take(1))
+
+
+def test_the_joules_of_a_round_are_divided_as_its_seconds_are(
+    tiny: DataSet, compiler: Compiler
+) -> None:
+    used: list[float] = []
+
+    def counter() -> float:
+        used.append(6.0)
+        return 6.0
+
+    pool = a_pool(tiny, compiler, "map")
+    pool._meter = Meter([counter])
+    for lane, epochs in ((0, 1), (1, 2), (2, 2)):
+        pool.put(lane, lane, a_training(lane), knobs_of(tiny, 0.01), None, epochs)
+    of_trials: dict[object, float] = {}
+    while pool.has_work:
+        pool.round()
+        whole = sum(pool.seconds.values())
+        for run, joules in pool.joules.items():
+            assert joules / 6.0 == pytest.approx(pool.seconds[run] / whole)
+            of_trials[run] = of_trials.get(run, 0.0) + joules
+    assert len(of_trials) == 3
+    # Half of the looks are those at the start of a round, when nobody trained before.
+    assert sum(of_trials.values()) == pytest.approx(sum(used) / 2)

@@ -38,7 +38,7 @@ def test_training_moves_the_running_statistics_and_evaluation_leaves_them(
     batch = {"x": data.train.x[:16]}
 
     def after(dropout: Dropout | None) -> np.ndarray:
-        _, found = forward(program, training.model, params, variables, batch, dropout)
+        _, found = forward(program, training, params, variables, batch, dropout)
         return np.asarray(found["norms"][0]["mean"])
 
     before = np.asarray(variables["norms"][0]["mean"])
@@ -72,9 +72,7 @@ def answers(folder: Path, length: int, precision: str) -> tuple[Any, np.ndarray]
     params, variables = own_weights(program, training, initial_lane(program, training))
 
     def run(ids: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            forward(program, training.model, params, variables, {"x": ids})[0], np.float32
-        )
+        return np.asarray(forward(program, training, params, variables, {"x": ids})[0], np.float32)
 
     return run, data.train.x
 

@@ -42,8 +42,8 @@ def test_of_several_seeds_the_smallest_latency_counts():
 def test_the_seconds_of_all_runs_of_a_trial_are_noted_once_it_settles():
     pen = Pen()
     costing = Costing(pen)
-    costing.spend({Run(0, 0): 1.5, Run(0, 1): 0.25})
-    costing.spend({Run(0, 0): 1.0})
+    costing.spend({Run(0, 0): 1.5, Run(0, 1): 0.25}, {Run(0, 0): 0.0, Run(0, 1): 0.0})
+    costing.spend({Run(0, 0): 1.0}, {})
     assert pen.state.costs[0] == {}
 
     costing.settle(0)
@@ -54,9 +54,9 @@ def test_the_seconds_of_all_runs_of_a_trial_are_noted_once_it_settles():
 def test_seconds_before_a_resume_are_added_to():
     pen = Pen()
     for costing in (Costing(pen), Costing(pen)):
-        costing.spend({Run(0): 2.0})
+        costing.spend({Run(0): 2.0}, {Run(0): 30.0})
         costing.settle(0)
-    assert pen.state.costs[0] == {"train_seconds": 4.0}
+    assert pen.state.costs[0] == {"train_seconds": 4.0, "energy_joules": 60.0}
 
 
 def test_models_are_timed_only_where_the_study_asks_for_their_latency():

@@ -64,7 +64,9 @@ def write(path: Path, header: list[str], rows: list[list[Any]]) -> None:
         csv.writer(out).writerows([header, *rows])
 
 
-def drawn(folder: Path, data: dict[str, Any], model: dict[str, Any]) -> tuple[Model, Source | None]:
+def drawn(
+    folder: Path, data: dict[str, Any], model: dict[str, Any], **more: Any
+) -> tuple[Model, Source | None]:
     """A model with drawn weights, and the rows of its data that validate."""
     document = {
         "name": "drawn",
@@ -72,6 +74,7 @@ def drawn(folder: Path, data: dict[str, Any], model: dict[str, Any]) -> tuple[Mo
         "model": model,
         "optimizer": {"name": "adamw", "learning_rate": 0.01},
         "train": {"epochs": 1},
+        **more,
     }
     experiment = load_document(document, folder)
     loaded = load_data(experiment.training.data, folder, None)

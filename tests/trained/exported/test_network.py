@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax import export
 
 from hpo.errors import HpoError
 from hpo.registry import MODELS
+from hpo.spec.marks import with_leaves
 from hpo.trained.exported.network import network, outputs_of, stablehlo
 from hpo.trained.exported.onnx_model import session
 from hpo.trained.model import Model
@@ -32,6 +35,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"name": "unet"}, "masks"),
     ({"name": "resnet"}, "colours"),
 ]
+ROUNDED: tuple[dict[str, Any], str] = ({"name": "mlp", "widths": [8]}, "table")
 
 
 def _features(model: Model, rows: int) -> np.ndarray:
@@ -62,6 +66,27 @@ def test_the_engine_gives_the_outputs_of_every_model(
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])
+def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
+    spec: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    some = {"compression": {"activations": {"bits": 3, "top": 0.5}}}
+    model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec, **some)
+    (member,) = model.members
+    ends = {"low": -0.1, "high": 0.3}
+    weights = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: np.full_like(leaf, ends.get(path[-1].key, leaf)), member.weights
+    )
+    member, x = member._replace(weights=weights), _features(model, 20)
+    expected = np.asarray(outputs_of(model, member)(x))
+    (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    for leaf, value in (("bits", 8), ("top", 1.0)):
+        leaves = {f"compression.activations.{leaf}": value}
+        other = replace(model, training=with_leaves(model.training, leaves))
+        assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-3
+
+
 def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
     spec = {"name": "rnn", "cell": "gru", "width": 8}
     model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), spec)
@@ -76,12 +101,12 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
 
 def test_a_model_without_a_translation_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "import jax.numpy as jnp\nfrom flax import nnx\n\n"
+        "import jax\nfrom flax import nnx\n\n"
         "class Sorted(nnx.Module):\n"
         "    def __init__(self, inputs, outputs, *, rngs):\n"
         "        self.head = nnx.Linear(inputs, outputs, rngs=rngs)\n\n"
         "    def __call__(self, x, *, train=False, rngs=None):\n"
-        "        return self.head(jnp.sort(x, axis=1))\n"
+        "        return self.head(jax.lax.cummax(x, axis=1))\n"
     )
     spec = {"python": "mine.py:Sorted"}
     model, _ = drawn(tmp_path, data_of(tmp_path, "table"), spec)

@@ -87,8 +87,10 @@ class Up(nnx.Module):  # type: ignore[misc]
         self.kernel = nnx.Param(jnp.zeros((channels, 4 * filters)))
         self.bias = nnx.Param(jnp.zeros((filters,))) if use_bias else None
         self.dtype = dtype
+        self.rounder = nnx.data(None)
 
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+        x = x if self.rounder is None else self.rounder.rounded(x)
         batch, height, width, _ = x.shape
         y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
         y = y.reshape(batch, height, width, 2, 2, -1).swapaxes(2, 3)

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from hpo.engine.models.abstract import STEPS, is_kernel
 from hpo.engine.training.compression.quantisation import bits_by_name, is_quantised
-from hpo.engine.training.techniques.layers import is_kernel
 from hpo.spec.sections.compression.section import Compression
 
+_STEPS = f"params/{STEPS}/"
 _MOST_AXES, _MOST_NUMBERS = 16, 1 << 40
 
 
@@ -102,6 +103,8 @@ def packings(compression: Compression, arrays: Mapping[str, Any]) -> list[Packin
     bits = bits_by_name(weights, [name.removeprefix(params) for name in kernels])
     found = []
     for name, array in arrays.items():
+        if name.startswith(_STEPS):
+            continue  # a kernel is packed with its steps
         packing = Packing(name, tuple(array.shape), np.dtype(array.dtype).name)
         if name in kernels:
             packing = replace(packing, has_bitmap=compression.has_zeros)
@@ -124,8 +127,13 @@ def packed_bytes(packed: Iterable[Packing], arrays: Mapping[str, np.ndarray]) ->
     )
 
 
-def pack(packing: Packing, array: np.ndarray) -> bytes:
-    """The bytes of an array.
+def steps_of(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The trained steps of an array of weights; None without."""
+    return arrays.get(_STEPS + name.removeprefix("params/"))
+
+
+def pack(packing: Packing, array: np.ndarray, steps: np.ndarray | None = None) -> bytes:
+    """The bytes of an array, of which the `steps` may be known.
 
     Raises:
         ValueError: for weights that have not the bits of the packing.
@@ -135,19 +143,25 @@ def pack(packing: Packing, array: np.ndarray) -> bytes:
     bitmap = np.packbits(kept).tobytes() if packing.has_bitmap else b""
     if not packing.bits:
         return bitmap + _little(flat[kept]).tobytes()
-    scales, codes = (_places if packing.has_table else _whole_numbers)(packing, array)
+    if packing.has_table:
+        scales, codes = _places(packing, array)
+    else:
+        scales, codes = _whole_numbers(packing, array, steps)
     digits = codes.reshape(-1)[kept][:, None] >> np.arange(packing.code_bits) & 1
     return scales.astype("<f4").tobytes() + bitmap + np.packbits(digits.astype(bool)).tobytes()
 
 
-def _whole_numbers(packing: Packing, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scales of an array, and its whole numbers from the lowest on."""
+def _whole_numbers(
+    packing: Packing, array: np.ndarray, steps: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scales of an array, its `steps` if known, and its whole numbers from the lowest on."""
     most = _most(packing.bits)
     axes = tuple(range(array.ndim - 1)) if packing.by_channel else None
     # The largest weight has the largest number, and is its exact product with the scale.
-    scales = np.abs(array).max(axes, keepdims=True, initial=0) / np.float32(most)
+    largest = np.abs(array).max(axes, keepdims=True, initial=0)
+    scales = largest / np.float32(most) if steps is None else steps
     numbers = np.rint(array / np.where(scales == 0, 1, scales))
-    if not np.array_equal(numbers * scales, array):
+    if not np.array_equal(numbers * scales, array) or (np.abs(numbers) > most).any():
         raise ValueError(f"{packing.name} is not of {packing.bits} bits")
     # Without zeros, the numbers above 0 follow those below it.
     return scales, numbers.astype(np.int64) + most - (numbers > 0) * packing.has_bitmap

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.engine.training.techniques.layers import is_head, is_kernel, mapped, name_of
+from hpo.engine.models.abstract import STEPS, is_kernel, name_of
+from hpo.engine.training.compression import learned
+from hpo.engine.training.techniques.layers import is_head, mapped
 from hpo.spec.sections.compression.quantisation import BASES, BITS, Weights
 from hpo.spec.sections.compression.section import Compression
 
@@ -36,7 +38,7 @@ def in_training(compression: Compression, tree: Any, step: Any, steps: Any) -> A
     (arXiv:1308.3432), Section 3, the straight-through estimator.
     """
     rounded, begin = quantised(compression, tree), compression.weights.begin
-    if not is_quantised(compression.weights) or begin is None:
+    if not is_quantised(compression.weights) or begin is None or has_steps(compression):
         return rounded
     is_on = step >= jnp.round(begin * steps)
     return jax.tree.map(lambda new, old: jnp.where(is_on, new, old), rounded, tree)
@@ -47,9 +49,7 @@ def quantised(compression: Compression, tree: Any) -> Any:
     weights = compression.weights
     if not is_quantised(weights):
         return tree
-    paths = jax.tree_util.tree_leaves_with_path(tree)
-    kernels = [name for path, array in paths if is_kernel(name := name_of(path), array)]
-    bits, by_channel = bits_by_name(weights, kernels), weights.scales == "channel"
+    bits, by_channel = bits_by_name(weights, [*_kernels(tree)]), weights.scales == "channel"
 
     def one(name: str, array: Array) -> Array:
         if name not in bits:
@@ -59,14 +59,48 @@ def quantised(compression: Compression, tree: Any) -> Any:
         if weights.name == "bases":
             keeps_zeros = compression.sparsity.name != "none"
             return as_bases(array, bits[name], by_channel=by_channel, keeps_zeros=keeps_zeros)
+        if has_steps(compression):
+            return learned.in_steps(array, tree[STEPS][name], bits[name])
         return as_integers(array, bits[name], by_channel=by_channel)
 
-    return mapped(one, tree)
+    rounded = mapped(one, tree)
+    if has_steps(compression):
+        rounded[STEPS] = jax.tree.map(learned.used_step, tree[STEPS])
+    return rounded
+
+
+def has_steps(compression: Compression) -> bool:
+    """Whether the steps between levels of weights are trained."""
+    return compression.weights.name == "learned"
+
+
+def with_steps(compression: Compression, tree: Any) -> Any:
+    """First weights on the host, with first steps where they are trained."""
+    if not has_steps(compression):
+        return tree
+    weights, kernels = compression.weights, _kernels(tree)
+    bits = bits_by_name(weights, [*kernels])
+    steps = learned.first_steps(kernels, bits, by_channel=weights.scales == "channel")
+    return {**tree, STEPS: steps}
+
+
+def unrounded(compression: Compression, tree: Any, gradients: Any) -> Any:
+    """The gradients at a tree of weights, from those at its rounded ones."""
+    if not has_steps(compression):
+        return gradients  # straight through
+    bits = bits_by_name(compression.weights, [*_kernels(tree)])
+    return learned.through_steps(tree, bits, gradients)
+
+
+def _kernels(tree: Any) -> dict[str, Any]:
+    """The arrays of weights between units, by their names."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {name: array for path, array in paths if is_kernel(name := name_of(path), array)}
 
 
 def bits_by_name(weights: Weights, kernels: Sequence[str]) -> dict[str, Any]:
     """The bits of the kernels of a model by their names."""
-    if weights.name != "integer":
+    if weights.name not in ("integer", "learned"):
         usual = TERNARY_BITS if weights.name == "ternary" else weights.bases
         return dict.fromkeys(kernels, BASES if usual is None else usual)
     usual = BITS if weights.bits is None else weights.bits

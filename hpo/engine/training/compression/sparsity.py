@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8
 
-from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.abstract import abstract_model, is_kernel
 from hpo.engine.models.dropout import mask_key, standard_normal
 from hpo.engine.program import Program, is_off
 from hpo.engine.training.compression.connections import (
@@ -30,14 +30,15 @@ from hpo.engine.training.compression.connections import (
 )
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.random_streams import connections_rng
-from hpo.engine.training.techniques.layers import Gradient, is_head, is_kernel, mapped
+from hpo.engine.training.techniques.layers import Gradient, is_head, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.sections.compression.sparsity import BEGIN, DROP, END, RANDOM, Sparsity
 
-# The copies of a lane: its connections, and the gradient of its last batch with all weights.
-_CONNECTIONS, _GRADIENT = "connections", "gradient"
+# The copies of a lane: its connections, the gradient of its last batch with all weights, and the
+# weights to which it goes back.
+_CONNECTIONS, _GRADIENT, _EARLY = "connections", "gradient", "early"
 
 
 def is_sparse(program: Program) -> bool:
@@ -57,8 +58,12 @@ def is_renewed(program: Program) -> bool:
     return is_sparse(program) and program.template.compression.sparsity.name != "fixed"
 
 
-def first_connections(program: Program, training: Training) -> dict[str, np.ndarray]:
+def first_connections(
+    program: Program, training: Training, params: Float[np.ndarray, " P"]
+) -> dict[str, np.ndarray]:
     """The connections of a trial before its first step, by the names of copies; {} without any.
+
+    `params` are its first weights.
 
     `fixed`: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
     sparse connectivity" (Nature Communications 9), with the same share in each layer.
@@ -77,6 +82,8 @@ def first_connections(program: Program, training: Training) -> dict[str, np.ndar
     found = {_CONNECTIONS: joined(padded(own, abstract_model(program).params)).astype(np.int8)}
     if sparsity.name == "rigl":
         found[_GRADIENT] = np.zeros(weight_count(program), np.float32)
+    if _goes_back(program):
+        found[_EARLY] = params
     return found
 
 
@@ -85,8 +92,16 @@ def connection_shapes(program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     if not _has_connections(program):
         return {}
     shape, is_rigl = (weight_count(program),), program.template.compression.sparsity.name == "rigl"
-    more = {_GRADIENT: jax.ShapeDtypeStruct(shape, np.float32)} if is_rigl else {}
+    asked = {_GRADIENT: is_rigl, _EARLY: _goes_back(program)}
+    more = {name: jax.ShapeDtypeStruct(shape, np.float32) for name in asked if asked[name]}
     return {_CONNECTIONS: jax.ShapeDtypeStruct(shape, np.int8), **more}
+
+
+def _goes_back(program: Program) -> bool:
+    """Whether the kept weights of a program's lanes become earlier ones."""
+    sparsity = program.template.compression.sparsity
+    is_asked = sparsity.name == "magnitude" and sparsity.rewind is not None
+    return is_sparse(program) and is_asked
 
 
 def connections_of(lane: Lane) -> Int8[Array, " P"] | None:
@@ -133,7 +148,28 @@ def renewed(program: Program, spec: Training, lane: Lane, steps: Any) -> Lane:
     trained = lane.step / steps / spec.train.epochs
     after = _renewed(program, spec.compression.sparsity, lane, lane.copies, trained)
     lane = lane._replace(copies={**lane.copies, _CONNECTIONS: after})
+    if _goes_back(program):
+        lane = _rewound(spec.compression.sparsity, lane, trained, 1 / spec.train.epochs)
     return thinned(lane, lane.copies.get(_GRADIENT))
+
+
+def _rewound(sparsity: Sparsity, lane: Lane, trained: Any, epoch: Any) -> Lane:
+    """A lane after this share of the training, with earlier weights if now all zeros are there.
+
+    An `epoch` is that share of the training. Averages go back, too.
+
+    Source: Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis"
+    (arXiv:1912.05671), Algorithm 2, with one round.
+    """
+    assert sparsity.rewind is not None, "such lanes go back"
+    begin = BEGIN if sparsity.begin is None else sparsity.begin
+    last = jnp.maximum(begin, _end(sparsity)) - _ROUNDING
+    is_now = (trained >= last) & (trained - epoch < last)
+    early = jnp.where(trained <= sparsity.rewind + _ROUNDING, lane.params, lane.copies[_EARLY])
+    moved = {name for name in ("average", "slow") if name in lane.copies}
+    copies = {name: jnp.where(is_now, early, lane.copies[name]) for name in moved}
+    params = jnp.where(is_now, early, lane.params)
+    return lane._replace(params=params, copies={**lane.copies, **copies, _EARLY: early})
 
 
 def _renewed(

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
-from hpo.engine.models.layers import counted_zeros
+from hpo.engine.models.abstract import is_kernel
+from hpo.engine.models.activations.sparse import measured, zeros
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.compression.connections import FREE
@@ -22,9 +23,8 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.targets.classification import all_hit, hit
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
-from hpo.engine.training.techniques.layers import is_kernel, mapped
+from hpo.engine.training.techniques.layers import mapped
 from hpo.engine.training.weights import joined, parted
-from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 
 
@@ -68,7 +68,7 @@ def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
 
 def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
-    outputs, _ = forward(program, spec.model, params, variables, batch)
+    outputs, _ = forward(program, spec, params, variables, batch)
     is_right = all_hit if program.task == "multilabel" else hit
     return is_right(outputs.astype(jnp.float32), batch["y"])[:, None]
 
@@ -112,15 +112,10 @@ def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
 
 def _quiet(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
-    with counted_zeros() as found:
-        forward(program, spec.model, params, variables, batch)
-    if not found:
-        raise HpoError(
-            "train.metrics: activation_sparsity counts zeros after model.activation, and this "
-            "model has none: leave it out."
-        )
-    zeros: Any = sum(one.zeros for one in found)
-    return (zeros / sum(one.units for one in found))[:, None]
+    with measured(zeros, "train.metrics: activation_sparsity counts") as found:
+        forward(program, spec, params, variables, batch)
+    count: Any = sum(one.zeros for one in found)
+    return (count / sum(one.units for one in found))[:, None]
 
 
 def _of_all_rows(batch: Batch, *counts: Any) -> Float[Array, "B W"]:

@@ -68,7 +68,7 @@ def slope_of(program: Program, spec: Training, params: Any, variables: Any, batc
     """The gradient of each row's loss at its own numbers; 0 for codes of categories."""
 
     def total(x: Array) -> Array:
-        outputs, _ = forward(program, spec.model, params, variables, {**batch, "x": x})
+        outputs, _ = forward(program, spec, params, variables, {**batch, "x": x})
         return row_losses(program.task, outputs, batch, spec.loss).sum()
 
     return lambda x: _but_codes(jax.grad(total)(x), len(program.categories))

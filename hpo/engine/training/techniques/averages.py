@@ -140,7 +140,7 @@ def recomputed(program: Program, knobs: Array, lane: Lane, data: DeviceData, fee
     def seen(number: Any, variables: Any) -> Any:
         batch = fed(data.train, feed["rows"][number], feed)
         momentum = number / (number + 1.0)
-        model = spec.model, params, variables, batch, Dropout(0, None), momentum
+        model = spec, params, variables, batch, Dropout(0, None), momentum
         return forward(program, *model)[1]
 
     variables = lax.fori_loop(0, count, seen, lane.variables)

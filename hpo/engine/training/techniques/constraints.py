@@ -6,9 +6,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from hpo.engine.models.abstract import is_kernel
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.gradients import unit_axes
-from hpo.engine.training.techniques.layers import Layers, is_kernel, mapped
+from hpo.engine.training.techniques.layers import Layers, mapped
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.updates import Updates
 

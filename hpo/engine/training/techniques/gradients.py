@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, UInt32
 
+from hpo.engine.models.abstract import is_kernel
 from hpo.engine.models.dropout import mask_key, standard_normal
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.layers import (
@@ -17,7 +18,6 @@ from hpo.engine.training.techniques.layers import (
     Layers,
     by_layers,
     is_head,
-    is_kernel,
     mapped,
 )
 from hpo.spec.sections.updates import Updates

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import optax
 
+from hpo.engine.models.abstract import name_of
+
 # From weights to the loss, the model's variables and the gradients there, for one batch.
 Gradient: TypeAlias = Callable[[Any], tuple[Any, Any, Any]]
-
-# Arrays of several axes that are not weights between units: factors and offsets of each member of
-# an ensemble, or of each column of a table.
-_NO_KERNELS = ("bias", "before", "after", "signs", "frequencies", "phases", "offsets")
 
 
 class Layers(NamedTuple):
@@ -43,16 +41,6 @@ def mapped(function: Callable[..., Any], *trees: Any) -> Any:
     )
 
 
-def name_of(path: Any) -> str:
-    """The name of an array of weights, such as linears/0/kernel."""
-    return str(jax.tree_util.keystr(path, simple=True, separator="/"))
-
-
 def is_head(name: str) -> bool:
     """Whether an array belongs to a model's last layer."""
     return name.partition("/")[0] in ("head", "heads", "head_bias")
-
-
-def is_kernel(name: str, array: Any) -> bool:
-    """Whether an array holds weights between units, rather than biases or factors of a norm."""
-    return array.ndim > 1 and name.rpartition("/")[2] not in _NO_KERNELS

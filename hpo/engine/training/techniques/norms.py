@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.abstract import abstract_model, name_of
 from hpo.engine.program import Program
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.techniques.layers import Layers, name_of
+from hpo.engine.training.techniques.layers import Layers
 from hpo.spec.sections.goal import GRADIENT_NORM
 
 

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from hpo.engine.models.abstract import is_kernel, name_of
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.techniques.layers import Layers, is_kernel, name_of
+from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.spec.sections.updates import Updates
 

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import optax
 
 from hpo.data.dataset import DataSet
+from hpo.engine.models.abstract import name_of
 from hpo.engine.models.dropout import mask_key, random_words
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.gradients import Moment, centralized, clipped_adaptively
-from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, mapped, name_of
+from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, mapped
 from hpo.engine.training.techniques.sampling import part_rows
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training

@@ -16,7 +16,9 @@ _Bases = Annotated[int, Field(ge=1, le=4)]
 BITS, BASES = 8, 2
 
 
-_NAMES = ("integer", "ternary", "bases")
+_WHOLE = ("integer", "learned")
+_ROUNDED = ("integer", "ternary", "bases")
+_NAMES = (*_WHOLE, "ternary", "bases")
 
 
 class LayerBits(Spec):
@@ -36,10 +38,11 @@ class Weights(Spec):
     Training sees the rounded weights from `begin` on. A trial is always judged and saved with them.
     """
 
-    name: Static[Literal["none", "integer", "ternary", "bases"]] = "none"
-    """`integer`: whole numbers, the same on both sides of 0, times a scale. `ternary`: -1, 0 and 1
-    times a scale. `bases`: a sum of scales, each with a sign of its own."""
-    bits: Annotated[Knob[_Bits | None], ReadWhere("name", ("integer",))] = None
+    name: Static[Literal["none", "integer", "learned", "ternary", "bases"]] = "none"
+    """`integer`: whole numbers, the same on both sides of 0, times a scale. `learned`: the same,
+    and the scale is trained. `ternary`: -1, 0 and 1 times a scale. `bases`: a sum of scales, each
+    with a sign of its own."""
+    bits: Annotated[Knob[_Bits | None], ReadWhere("name", _WHOLE)] = None
     """The bits of each whole number; 8 if left out."""
     layers: LayerBits = LayerBits()
     """Other bits for the first, the middle and the last layers."""
@@ -47,13 +50,13 @@ class Weights(Spec):
     """How many scales are in the sum of each weight, which has as many bits; 2 if left out."""
     scales: Annotated[Static[Literal["tensor", "channel"]], ReadWhere("name", _NAMES)] = "tensor"
     """`tensor`: one scale for each array of weights. `channel`: one for each unit."""
-    begin: Annotated[Knob[_Time | None], ReadWhere("name", _NAMES)] = None
+    begin: Annotated[Knob[_Time | None], ReadWhere("name", _ROUNDED)] = None
     """The share of the training after which it sees the rounded weights; at once if left out. With
     1 only the trained weights are rounded."""
 
 
 def quantisation_mistakes(weights: Weights) -> Iterator[tuple[tuple[str, ...], str]]:
     """Bits of layers where weights are no whole numbers, as (key path, sentence)."""
-    if weights.name not in ("none", "integer") and weights.layers != LayerBits():
+    if weights.name not in ("none", *_WHOLE) and weights.layers != LayerBits():
         text = f"gives bits to whole numbers, and the name is {weights.name}: remove it"
         yield ("compression", "weights", "layers"), text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.spec.marks import Spec
+from hpo.spec.sections.compression.activations import Activations
 from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.compression.sparsity import Sparsity
 from hpo.spec.sections.compression.teacher import Teacher
@@ -15,6 +16,8 @@ class Compression(Spec):
     """Zeros among the weights; none by default."""
     weights: Weights = Weights()
     """Weights in few bits; in float32 by default."""
+    activations: Activations = Activations()
+    """The numbers between layers; as they are by default."""
     teacher: Teacher = Teacher()
     """A trained model whose answers are learnt, too; none by default."""
 

@@ -33,6 +33,9 @@ class Sparsity(Spec):
     end: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude", *MOVING))] = None
     """The share of the training after which `share` is reached, or zeros move no more; 0.7 if left
     out. One that is not after `begin` brings all zeros at once."""
+    rewind: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude",))] = None
+    """The share of the training to whose weights the kept ones go back when all zeros are there;
+    they do not if left out."""
     scope: Annotated[Static[Literal["global", "layer"]], ReadWhere("name", ("magnitude",))] = (
         "global"
     )

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo.engine.models.abstract import STEPS
 from hpo.engine.training.compression.packing import (
     Packing,
     pack,
     packed_bytes,
     packings,
+    steps_of,
     unpacked,
 )
 from hpo.engine.training.compression.quantisation import quantised
@@ -97,6 +99,34 @@ def test_bases_come_back_to_the_bit_and_take_a_bit_each(
     expected = tables + 12 + 16 + 8 + sum(-(-count * bases // 8) for count in counts)
     assert len(data) == expected + bool(share) * (5 + 2)
     assert packed_bytes(packed, arrays) == len(data)
+
+
+@pytest.mark.parametrize("scales", ["tensor", "channel"])
+def test_trained_steps_are_the_scales_of_the_file(scales: str) -> None:
+    weights = {"name": "learned", "bits": 4, "scales": scales}
+    compression = Compression.model_validate({"weights": weights})
+    kernels = {"linears/0/kernel": TREE["linears"][0]["kernel"], "head/kernel": HEAD}
+    # The largest weights are far from the largest whole number, 7.
+    steps = {
+        name: np.full(kernel.shape[-1:] if scales == "channel" else 1, 0.7, np.float32)
+        for name, kernel in kernels.items()
+    }
+    kept = quantised(compression, {**TREE, STEPS: steps})
+    arrays = {
+        "params/linears/0/kernel": np.array(kept["linears"][0]["kernel"]),
+        "params/head/kernel": np.array(kept["head"]["kernel"]),
+    }
+    held = arrays | {f"params/{STEPS}/{name}": np.array(kept[STEPS][name]) for name in steps}
+    packed = packings(compression, held)
+    data = b"".join(pack(one, held[one.name], steps_of(one.name, held)) for one in packed)
+    found = dict(unpacked(packed, data))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    numbers = 5 + 3 if scales == "channel" else 2
+    assert (
+        len(data) == packed_bytes(packed, held) == 4 * numbers + -(-35 * 4 // 8) + -(-15 * 4 // 8)
+    )
 
 
 def test_ternary_weights_take_two_bits() -> None:

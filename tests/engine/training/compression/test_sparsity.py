@@ -19,7 +19,7 @@ from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.supervised import own_weights
 from hpo.engine.training.task import task_of
 from hpo.spec.sections.compression.sparsity import Sparsity
-from tests.engine.samples import Learn, a_training
+from tests.engine.samples import Learn, a_training, unmerged
 
 MAGNITUDE = {"sparsity": {"name": "magnitude", "share": 0.75, "begin": 0.25, "end": 0.75}}
 STEPS = 6  # of an epoch of the tiny data
@@ -97,6 +97,47 @@ def test_a_lane_resumed_in_the_middle_of_pruning_learns_the_same(tiny: DataSet) 
 )
 def test_zeros_hold_through_optimizers_and_averages(tiny: DataSet, leaves: dict[str, Any]) -> None:
     assert _zeros(_trained(tiny, 4, compression=MAGNITUDE, **leaves)[-1]) == 48
+
+
+@pytest.mark.parametrize(("rewind", "place"), [(0.0, 0), (0.3, 2)])
+def test_kept_weights_go_back_to_what_they_were_when_all_zeros_are_there(
+    tiny: DataSet, rewind: float, place: int
+) -> None:
+    early = {"sparsity": {"name": "magnitude", "share": 0.5, "begin": 0.5, "end": 0.5}}
+    back = {"sparsity": {**early["sparsity"], "rewind": rewind}}
+    leaves = {"train": {"epochs": 7}, "train__average": {"name": "ema", "decay": 0.5}}
+    training = a_training(compression=back, **leaves)
+    start = task_of(split(training, tiny, "cpu")[0]).initial(training)
+    plain, found = (_lanes(tiny, 5, compression=one, **leaves) for one in (early, back))
+    for one, other in zip(plain[:3], found[:3], strict=True):
+        np.testing.assert_array_equal(one.params, other.params)
+    # Half of 7 epochs have passed at the end of the fourth; two fill at most 0.3 of them.
+    expected = [start, *plain][place].params
+    cut = plain[3].copies["connections"] == CUT
+    assert cut.sum() == 32
+    for copy in (found[3].params, found[3].copies["average"]):
+        np.testing.assert_array_equal(copy, np.where(cut, 0, expected))
+    # It happens once.
+    assert (abs(found[4].params - found[3].params)[~cut] > 0).any()
+    np.testing.assert_array_equal(found[4].copies["early"], expected)
+
+
+def test_lanes_go_back_each_by_its_own_number(tiny: DataSet, learn: Learn) -> None:
+    trainings = [
+        a_training(
+            number,
+            compression={"sparsity": {**MAGNITUDE["sparsity"], "rewind": rewind}},
+            train__merged={"widths": [[8], [12]]},
+            train__varying=["compression.sparsity.rewind"],
+        )
+        for number, rewind in enumerate([0.0, 0.25, 0.5])
+    ]
+    assert len({split(training, tiny, "cpu")[0] for training in trainings}) == 1
+    together = learn(tiny, trainings, lanes=2)
+    for number, training in enumerate(trainings):
+        assert learn(tiny, [training], lanes=2)[number] == together[number]
+        alone = learn(tiny, [unmerged(training)])[number]
+        assert alone[-1] == pytest.approx(together[number][-1], rel=1e-4)
 
 
 def test_merged_programs_count_only_a_trials_own_weights(tiny: DataSet) -> None:

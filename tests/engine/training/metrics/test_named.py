@@ -132,10 +132,10 @@ def test_the_accuracy_on_rows_of_the_users_own_is_their_weighted_share_that_is_r
     found = task.metrics(data, dealt_out, tally.sums, tally.scores)
 
     params, variables = judged(program, training, lane)
-    model = program.fill(knobs).model
+    training = program.fill(knobs)
 
     def is_right(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-        outputs = forward(program, model, params, variables, {"x": rows})[0]
+        outputs = forward(program, training, params, variables, {"x": rows})[0]
         return np.asarray(outputs).argmax(1) == y
 
     right, weight = is_right(x, own.y), own.weight

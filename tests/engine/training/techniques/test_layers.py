@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.engine.training.techniques.layers import is_head, is_kernel
+from hpo.engine.models.abstract import is_kernel
+from hpo.engine.training.techniques.layers import is_head
 
 
 @pytest.mark.parametrize(

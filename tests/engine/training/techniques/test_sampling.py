@@ -245,6 +245,5 @@ def test_losses_and_the_order_that_they_give_go_on_after_a_pause(
 
 def _outputs(program: Program, knobs: np.ndarray, lane: Any, data: DataSet) -> np.ndarray:
     params, variables = judged(program, program.fill(knobs), lane)
-    model = program.fill(knobs).model
-    found = forward(program, model, params, variables, {"x": data.train.x})[0]
+    found = forward(program, program.fill(knobs), params, variables, {"x": data.train.x})[0]
     return np.asarray(found, np.float64)

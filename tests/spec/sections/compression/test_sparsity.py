@@ -12,7 +12,14 @@ from hpo.spec.sections.compression.sparsity import Sparsity, sparsity_mistakes
 
 @pytest.mark.parametrize(
     ("leaf", "value"),
-    [("name", "smallest"), ("share", 1.0), ("share", -0.1), ("begin", 1.1), ("scope", "all")],
+    [
+        ("name", "smallest"),
+        ("share", 1.0),
+        ("share", -0.1),
+        ("begin", 1.1),
+        ("rewind", -0.1),
+        ("scope", "all"),
+    ],
 )
 def test_values_that_no_sparsity_has_are_refused(leaf: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=leaf):

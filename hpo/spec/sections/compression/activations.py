@@ -1,0 +1,25 @@
+"""The part `compression.activations` of a spec: what layers read and answer while they train."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hpo.spec.marks import Knob, NonNegative, Spec
+
+_Bits = Annotated[int, Field(ge=2, le=8)]
+_Part = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class Activations(Spec):
+    """The numbers between the layers of a model; as they are by default."""
+
+    bits: Knob[_Bits | None] = None
+    """The bits of what dense layers and convolutions read, in training and in answers; float32 if
+    left out."""
+    top: Knob[_Part | None] = None
+    """The share of the units of a layer that answer at each position, by size; others answer 0.
+    All if left out."""
+    l1: Knob[NonNegative] = 0.0
+    """A penalty on the sizes of all activations of a row, after `model.activation`."""
