@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from hpo.entries import Need
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
     "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
 ]  # fmt: skip
 
@@ -48,6 +48,7 @@ class Circumstance:
     title: str = ""
 
 
+_BY_EPOCHS = "write budget: epochs"
 CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "folds": Circumstance("data.folds", "has several training splits"),
     "changes": Circumstance("train.changes", "changes numbers in training"),
@@ -58,7 +59,10 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "this scheduler",
     ),
     "shares": Circumstance(
-        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
+        "search.scheduler.budget", "compares trials on shares of the rows", _BY_EPOCHS
+    ),
+    "sizes": Circumstance(
+        "search.scheduler.budget", "compares trials on images of several sizes", _BY_EPOCHS
     ),
     "streaming": Circumstance(
         "data.device_budget",
@@ -97,6 +101,7 @@ _BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations":
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
+    "sizes": "may judge a trial by an earlier epoch",
 }
 
 _SAMPLING = {
@@ -145,7 +150,9 @@ _DATA = {
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
-    "image_size": Technique("data.image_size", needs=("images",)),
+    "image_size": Technique(
+        "data.image_size", needs=("images",), excludes={"sizes": "is one size for all rungs"}
+    ),
     "corrupt": Technique(
         "data.corrupt.kinds",
         paper=f"{_ARXIV}/1903.12261",
@@ -268,6 +275,7 @@ _PRIVACY = {
             "changes": "counts one noise",
             "populations": "counts one training",
             "shares": "counts one training",
+            "sizes": "counts one training",
         },
     ),
 }
@@ -431,9 +439,8 @@ _COMPRESSION = {
         paper=f"{_ARXIV}/1503.02531",
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
-            "folds": "answers for one training split",
+            "sizes": "answers for images of one size",
         },
     ),
 }

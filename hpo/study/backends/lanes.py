@@ -21,6 +21,7 @@ from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.engine.training.techniques.updates import check_updates
+from hpo.errors import HpoError
 from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
@@ -28,9 +29,9 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import budget_of
+from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import (
@@ -44,9 +45,11 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
 from hpo.study.storage.journal import Journal
@@ -74,7 +77,10 @@ class LaneBackend:
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
-            experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+            experiment.folder,
+            around.data_home,
+            DataCache(around.data_cache),
+            lesson_of(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
@@ -85,7 +91,8 @@ class LaneBackend:
         self._numbers = decide(training, self._data, self._platform, say)
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)
-        _check_fit(self._experiment, self._datasets, self._devices[0])
+        self._sizes = _rung_sizes(self._experiment, self._data)
+        _check_fit(self._experiment, self._datasets, self._devices[0], self._sizes)
         _check_techniques(self._experiment, self._data, self._devices[0])
         for note in self._data.notes:
             say(note)
@@ -128,9 +135,8 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        return Crew(
-            executor, self._preparer(plan.merging, journal.state), plan.plans, teller.look, close
-        )
+        prepare = self._preparer(plan.merging, journal.state)
+        return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
         """Models of scikit-learn on the data of the spec, beside the trials."""
@@ -170,7 +176,34 @@ def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str]
         say(f"Reads {where.resolve()}, as the stored spec says.")
 
 
-def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
+def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:
+    """The sizes of images at the rungs of a search, where they grow.
+
+    Raises:
+        HpoError: for data that are no images with one answer each.
+    """
+    search = experiment.search
+    if search is None or budget_of(search.scheduler) != "size":
+        return None
+    shape = data.train.example_shape
+    if len(shape) != 3 or data.positions:
+        what = "each pixel has a class" if data.positions else "these examples are no images"
+        raise HpoError(
+            f"search.scheduler.budget: size is of images with one answer, and {what}: write "
+            "budget: epochs."
+        )
+    return RungSizes(max(shape[:2]), experiment.training.train.epochs)
+
+
+def _budgets(search: SearchSpec, epochs: int) -> set[int]:
+    """The rungs of a search."""
+    brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
+    return {budget for bracket in brackets for budget in bracket.budgets}
+
+
+def _check_fit(
+    experiment: Experiment, datasets: DataSets, device: Any, sizes: RungSizes | None
+) -> None:
     """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
     search = experiment.search
@@ -182,6 +215,10 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         if path in dimensions:
             fills += [{path: value} for value in _ends(dimensions[path])]
     fills += _whole_batches(experiment)
+    if sizes is not None and search is not None:
+        rungs = sizes.of_all(_budgets(search, sizes.epochs))
+        models = [own for own in fills if own.keys() <= {"model", "model.name"}]
+        fills += [{**own, "data.image_size": size} for own in models for size in rungs]
     # With these a batch is filled last, and updates are fewest.
     fewest: dict[str, HParam] = {
         path: end(value for value in _ends(dimensions[path]) if isinstance(value, float | int))
@@ -189,10 +226,9 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         if path in dimensions
     }
     cure = "write a larger share"
-    if search is not None and is_by_share(search.scheduler):
+    if search is not None and budget_of(search.scheduler) == "share":
         epochs = training.train.epochs
-        brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
-        fewest["sampling.share"] = min(b.budgets[0] for b in brackets) / epochs
+        fewest["sampling.share"] = min(_budgets(search, epochs)) / epochs
         cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**fewest, **hparams}, 0)
