@@ -29,8 +29,8 @@ from hpo.trained.model import LEAST_BATCH, Member, Model
 _PIECES, _POINTS = 32, 4
 # How often a piece is halved at most, and how many pieces of a way a row may have at once.
 _HALVINGS, _MOST_PIECES = 8, 128
-# How close the parts are to be to the rise, as a share of the largest one of all rows, and about
-# how many pieces of a way have a gap.
+# How close the parts are to be to the rise, as a share of the largest rise of all rows. The limit
+# of a piece supposes that this number of pieces of a way have a gap.
 _GAP, _KINKS = 1e-3, 16
 _ROUNDING = 1e-6
 _PIECES_AT_ONCE, _NUMBERS_AT_ONCE = 1024, 1 << 22
