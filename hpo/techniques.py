@@ -113,7 +113,9 @@ _DATA = {
     ),
     "store_uint8": Technique("data.store", "uint8"),
     "store_float16": Technique("data.store", "float16"),
-    "image_size": Technique("data.image_size", needs=("images",)),
+    "image_size": Technique(
+        "data.image_size", needs=("images",), excludes={"sizes": "is one size for all rungs"}
+    ),
     "corrupt": Technique(
         "data.corrupt.kinds",
         paper=f"{_ARXIV}/1903.12261",
@@ -399,7 +401,11 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
-    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "top_activations": Technique(
+        "compression.activations.top",
+        paper=f"{_ARXIV}/1905.10510",
+        excludes=dict.fromkeys(_BITS, "keeps the same share of units throughout"),
+    ),
     "activation_penalty": Technique(
         "compression.activations.l1",
         paper="https://proceedings.mlr.press/v15/glorot11a.html",
