@@ -205,15 +205,7 @@ def compress(
         check_free(folder, force)
         wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate)
         experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
-        _trained(
-            experiment,
-            folder,
-            device,
-            force=force,
-            refit=False,
-            trust_code=trust_code,
-            is_quiet=quiet,
-        )
+        _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
         found = compared(model, folder)
     if as_json:
         print_json({"folder": out, **found.to_plain()})
@@ -227,9 +219,9 @@ def _trained(
     device: str | None,
     *,
     force: bool,
-    refit: bool,
     trust_code: bool,
     is_quiet: bool,
+    refit: bool = False,
     kept: KeptTrial | None = None,
 ) -> Trained:
     """Train one configuration, and show how it gets on."""
