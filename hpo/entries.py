@@ -177,7 +177,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes bits"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits, or a share of units"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }

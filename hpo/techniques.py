@@ -401,7 +401,11 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
-    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "top_activations": Technique(
+        "compression.activations.top",
+        paper=f"{_ARXIV}/1905.10510",
+        excludes=dict.fromkeys(_BITS, "keeps the same share of units throughout"),
+    ),
     "activation_penalty": Technique(
         "compression.activations.l1",
         paper="https://proceedings.mlr.press/v15/glorot11a.html",
