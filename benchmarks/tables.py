@@ -191,10 +191,11 @@ def table_text(results: Mapping[str, list[Mapping[str, Any]]]) -> str:
             np.mean([row[side]["test"] for row in rows]) for side in ("hpo", "boosting")
         )
         mean, half = difference(rows, metric)
+        interval = f" ± {half:,.2g}" if len(rows) > 1 else ""
         seconds = np.mean([row["hpo"]["seconds"] for row in rows])
         lines.append(
             f"| {name} | {metric} | {len(rows)} | {theirs:,.4g} | {ours:,.4g} "
-            f"| {mean:+,.3g} ± {half:,.2g} | {seconds:.0f} |"
+            f"| {mean:+,.3g}{interval} | {seconds:.0f} |"
         )
     won = sum(difference(rows, TABLES[name].metric)[0] >= 0 for name, rows in results.items())
     return "\n".join([*lines, f"\nAt or above boosting on {won} of {len(results)} tables."])

@@ -144,8 +144,8 @@ class Run(NamedTuple):
     """One training of a trial: on which of its seeds and folds, counted from 0.
 
     A run is in a lane, pauses, and has a checkpoint. A trial has a run for each seed and fold.
-    Where rungs are shares of the rows, it has them for each rung: `budget` is the rung, the epochs
-    on all rows that the run is worth.
+    Where rungs are shares of the rows or sizes of images, it has them for each rung. `budget` is
+    then the rung: the epochs on all rows or pixels that the run is worth.
     """
 
     trial: int

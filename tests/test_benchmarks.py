@@ -106,6 +106,8 @@ def test_the_difference_on_tables_is_a_paired_mean_with_its_interval() -> None:
     assert difference(rows, "rmse") == pytest.approx((1.0, 4.302653 / 3**0.5))
     assert difference(rows, "auroc")[0] == -1.0
     assert "At or above boosting on 1 of 1 tables." in table_text({"housing": rows})
+    assert "±" in table_text({"housing": rows})
+    assert "±" not in table_text({"housing": rows[:1]})
 
 
 def test_the_cost_of_every_technique_that_a_step_sees_is_measured() -> None:

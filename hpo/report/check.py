@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hpo.data.head import Head
 from hpo.errors import cut
-from hpo.report.wording import runs_text, scheduler_text
+from hpo.report.wording import of_all_text, runs_text, scheduler_text
 from hpo.search.auto import picked
 from hpo.search.proposals.cohorts import cohort_text
 from hpo.search.proposals.moving_ranges import widest
@@ -24,7 +24,7 @@ from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
 from hpo.spec.roots import with_static
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import Budget, budget_of
 from hpo.spec.sections.sizes import size_text
 from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
@@ -75,7 +75,7 @@ class CheckSummary:
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
-    by_share: bool
+    budget: Budget
     programs: int | None
     programs_expected: int | None
     device_budget: int | None
@@ -97,6 +97,10 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
     programs, expected = _programs(experiment, trials)
+    scheduler = search.scheduler if search else None
+    if planned is not None and budget_of(scheduler) == "size":
+        rungs = len({budget for bracket in planned.brackets for budget in bracket.budgets})
+        programs, expected = (None if n is None else n * rungs for n in (programs, expected))
     budget = _device_budget(experiment)
     training: Any = experiment.training
     is_command = experiment.are_processes and training.command.own is None
@@ -131,7 +135,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
-        by_share=bool(search and is_by_share(search.scheduler)),
+        budget=budget_of(scheduler),
         programs=programs,
         programs_expected=expected,
         device_budget=None if budget == "auto" else budget,
@@ -219,10 +223,10 @@ def render(summary: CheckSummary) -> str:
         shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
         for (sizes, budgets), times in shapes.items():
             again = f"  ({times} times)" if times > 1 else ""
-            rows.append(("", _rungs_text(sizes, budgets, by_share=summary.by_share) + again))
+            rows.append(("", _rungs_text(sizes, budgets, summary.budget) + again))
     runs = runs_text(summary.seeds, summary.folds)
     rows.append(("trials", f"{summary.trials:,}{runs and f', each on {runs}'}"))
-    of_all = " of all rows" if summary.by_share else ""
+    of_all = of_all_text(summary.budget)
     rows.append(
         ("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}{of_all}")
     )
@@ -240,9 +244,10 @@ def render(summary: CheckSummary) -> str:
     return "\n".join([f"{summary.name} is valid.", *lines])
 
 
-def _rungs_text(sizes: Sequence[int], budgets: Sequence[int], *, by_share: bool) -> str:
-    what = "share of the rows" if by_share else "epoch"
-    named = [str(Fraction(b, budgets[-1])) if by_share else f"{b:,}" for b in budgets]
+def _rungs_text(sizes: Sequence[int], budgets: Sequence[int], budget: Budget) -> str:
+    shares = {"share": "share of the rows", "size": "share of the pixels"}
+    what, is_share = shares.get(budget, "epoch"), budget in shares
+    named = [str(Fraction(b, budgets[-1])) if is_share else f"{b:,}" for b in budgets]
     rungs = ", ".join(f"{n:,} to {name}" for n, name in zip(sizes, named, strict=True))
     return f"trials to {what}: {rungs}"
 

@@ -20,6 +20,7 @@ from hpo.report.wording import (
     clock_text,
     hparams_text,
     number_text,
+    of_all_text,
     speed_text,
     states_text,
 )
@@ -72,7 +73,7 @@ def share_of(progress: Progress) -> _Share:
     if progress.epochs_are_bound:
         return _Share(progress.finished, progress.trials, "trials")
     # A trial that diverges leaves some epochs out.
-    unit = "epochs of all rows" if progress.by_share else "epochs"
+    unit = f"epochs{of_all_text(progress.budget)}"
     return _Share(progress.epochs, progress.epochs_total, unit)
 
 

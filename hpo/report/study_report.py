@@ -17,7 +17,7 @@ from hpo.report.wording import no_such_trial_text, scheduler_text
 from hpo.search.auto import picked
 from hpo.spec.experiment import Experiment
 from hpo.spec.sections.goal import GRADIENT_NORM, Goal
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import budget_of
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
@@ -396,8 +396,8 @@ def overview_of(storage: Storage, reading: StudyReading) -> Overview:
 
 
 def _epochs_of(reading: StudyReading) -> int:
-    """The epochs of all trials and runs; on shares of the rows, what they are worth."""
-    if is_by_share(reading.search.scheduler):
+    """The epochs of all trials and runs; on shares of the rows or pixels, what they are worth."""
+    if budget_of(reading.search.scheduler) != "epochs":
         return reading.state.epochs
     return sum(trial.trained for trial in reading.trials) * reading.runs_each
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from hpo.spec.sections.goal import KNOWN_COSTS
-from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
+from hpo.spec.sections.scheduler import Budget, SchedulerSpec, budget_of
 from hpo.spec.words import count_text, shown
 from hpo.study.log.events import StudyState
 from hpo.study.log.ranking import leading_trial
@@ -146,10 +146,16 @@ def moment_text(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000).strftime("%Y-%m-%d %H:%M")
 
 
+def of_all_text(budget: Budget) -> str:
+    """What the epochs of a study are of: ` of all rows`, or nothing where none are of less."""
+    return {"epochs": "", "share": " of all rows", "size": " of all pixels"}[budget]
+
+
 def scheduler_text(spec: SchedulerSpec) -> str:
     """The name of a scheduler, with that of the pruner for `optuna`: `optuna (percentile)`."""
-    if is_by_share(spec):
-        return f"{spec.name}, by shares of the rows"
+    budget = budget_of(spec)
+    if budget != "epochs":
+        return f"{spec.name}, by {'shares of the rows' if budget == 'share' else 'sizes of images'}"
     pruner = getattr(spec, "pruner", None)
     return f"{spec.name} ({pruner.name})" if pruner else str(spec.name)
 

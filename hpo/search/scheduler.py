@@ -35,7 +35,7 @@ class Bracket(NamedTuple):
 
     @property
     def epochs_anew(self) -> int:
-        """The epochs trained in all where a trial that goes on starts again, on more rows."""
+        """The epochs trained in all where a trial that goes on starts again, on more data."""
         return sum(map(mul, self.sizes, self.budgets))
 
 

@@ -40,13 +40,14 @@ from hpo.spec.roots import (
 from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
-from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
+from hpo.spec.sections.scheduler import anew_mistakes, budget_mistakes, budget_of
 from hpo.spec.sections.search import SearchSpec, keeping_mistakes, missing_package
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space
 from hpo.spec.space.start import start_mistakes
+from hpo.spec.techniques.clashes import lacking
 from hpo.spec.words import unknown_name
 from hpo.spec.zeros import varying_mistakes
 from hpo.techniques import Fact
@@ -271,8 +272,12 @@ def _space(
 def _around(search: SearchSpec | None) -> frozenset[Fact]:
     """What a search does around its trainings that techniques may exclude."""
     copies = search is not None and SCHEDULERS[search.scheduler.name].changes_hparams
-    by_share = search is not None and is_by_share(search.scheduler)
-    held: dict[Fact, bool] = {"populations": copies, "shares": by_share}
+    budget = budget_of(search.scheduler if search else None)
+    held: dict[Fact, bool] = {
+        "populations": copies,
+        "shares": budget == "share",
+        "sizes": budget == "size",
+    }
     return frozenset(fact for fact, is_so in held.items() if is_so)
 
 
@@ -314,7 +319,9 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     found += cohort_mistakes(search)
     found += keeping_mistakes(search, keeps_best=_keeps_best(train, space))
     if training is not None and not isinstance(training, Training):
-        found += share_mistakes(search.scheduler)
+        found += anew_mistakes(search.scheduler)
+    if data is not None and budget_of(search.scheduler) == "size":
+        found += _size_mistakes(data)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):
@@ -329,6 +336,16 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
 def _keeps_best(train: Any, space: SearchSpace) -> bool:
     """Whether a trial may be judged by its best epoch."""
     return getattr(train, "keep", "last") == "best" or "train.keep" in space.by_path
+
+
+def _size_mistakes(data: DataSpec) -> Iterator[Mistake]:
+    """Why rungs cannot be sizes of images, where that is known before the data are read."""
+    why = lacking(data).get("images")
+    if tasks_of(data) == ("segmentation",):
+        why = "each pixel has a class"
+    if why is not None:
+        text = f"size is of images with one answer, and {why}: write budget: epochs"
+        yield Mistake(("search", "scheduler", "budget"), text)
 
 
 def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistake]:

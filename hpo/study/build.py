@@ -11,7 +11,7 @@ from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler
-from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
+from hpo.spec.sections.scheduler import SchedulerSpec, budget_of
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.kept.files import kept_folder
@@ -71,6 +71,7 @@ def build(
         crew.plans,
         study.experiment.study.checkpoint_seconds,
         keeper,
+        crew.sizes,
     )
     watcher = Watcher(
         study.experiment, study.state, driver, lambda: executor.program_times().compiled, watch
@@ -108,9 +109,7 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
         trials=search.trials,
         epochs=setting.epochs,
         is_learning=learns,
-        replicas=Replicas.of(
-            experiment.training, search.goal, by_share=is_by_share(search.scheduler)
-        ),
+        replicas=Replicas.of(experiment.training, search.goal, budget_of(search.scheduler)),
         explorer=explorer_of(
             search.scheduler, experiment.space, setting.seed, type(experiment.training)
         ),

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hpo.search.schedulers.make import outline
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import Budget, budget_of
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
@@ -28,7 +28,8 @@ class Progress:
     number of epochs, or an upper bound if `epochs_are_bound`. `leader` is `best`, or else the first
     trial of the ranking so far. A run that `is_stopping` waits for its present round. `programs` is
     None where trials are processes, which compile none, and `is_at_once` says that each of them
-    reports a single result. With `by_share`, epochs on a share of the rows count as much of one.
+    reports a single result. With another `budget` than epochs, those on a share of the rows or
+    pixels count as much of one.
     """
 
     study: str
@@ -45,7 +46,7 @@ class Progress:
     leader: Trial | None
     is_stopping: bool = False
     is_at_once: bool = False
-    by_share: bool = False
+    budget: Budget = "epochs"
 
     @property
     def finished(self) -> int:
@@ -173,12 +174,12 @@ class Watcher:
             leader=best or leading_trial(self._state.trials),
             is_stopping=self._driver.is_stopping,
             is_at_once=self._are_processes and self._epochs == 1,
-            by_share=is_by_share(self._search.scheduler),
+            budget=budget_of(self._search.scheduler),
         )
 
     def _epochs_reached(self) -> int:
-        """The epochs of all trials; on shares of the rows, what all runs were worth."""
-        if is_by_share(self._search.scheduler):
+        """The epochs of all trials; on shares of the rows or pixels, what all runs were worth."""
+        if budget_of(self._search.scheduler) != "epochs":
             return self._state.epochs
         under_way = sum(trial.epochs for trial in self._state.trials.unfinished)
         return self._runs_each * (self._epochs_ended + under_way)

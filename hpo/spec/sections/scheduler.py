@@ -42,14 +42,18 @@ class Median(Spec):
         return self.min_epochs or max(1, epochs // 8)
 
 
+Budget = Literal["epochs", "share", "size"]
+
+
 class Rungs(Spec):
     """What schedulers that compare trials at rungs have in common."""
 
     name: str
-    budget: Literal["epochs", "share"] = "epochs"
-    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, a larger `share` of the training rows, or images of a
+    larger `size`."""
     min_epochs: Count = 1
-    """Epochs before the first comparison; with `budget: share`, epochs of all rows."""
+    """Epochs before the first comparison; with `share` or `size`, epochs of all rows or pixels."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -150,20 +154,21 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
             return spec
 
 
-def is_by_share(spec: SchedulerSpec) -> bool:
-    """Whether the rungs of a scheduler are shares of the training rows.
+def budget_of(spec: SchedulerSpec | None) -> Budget:
+    """What a rung of a scheduler has more of.
 
-    A rung of b epochs is then a whole training on b / `train.epochs` of the rows, which costs as
-    much as b epochs.
+    Where it is no epochs, a rung of b epochs is a whole training: on b / `train.epochs` of the
+    rows, or on images with that share of the pixels. Either costs as much as b epochs.
     """
-    return isinstance(spec, Rungs) and spec.budget == "share"
+    return spec.budget if isinstance(spec, Rungs) else "epochs"
 
 
-def share_mistakes(spec: SchedulerSpec) -> Iterator[Mistake]:
+def anew_mistakes(spec: SchedulerSpec) -> Iterator[Mistake]:
     """What a scheduler asks of a training that is no model on a data set."""
-    if is_by_share(spec):
-        text = "share is of the rows that a model trains on, and the spec has no model: use epochs"
-        yield Mistake(("search", "scheduler", "budget"), text)
+    of = {"share": "the rows", "size": "the images"}.get(budget_of(spec))
+    if of is not None:
+        text = f"{budget_of(spec)} is of {of} that a model trains on, and the spec has no model"
+        yield Mistake(("search", "scheduler", "budget"), f"{text}: use epochs")
 
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> Iterator[Mistake]:

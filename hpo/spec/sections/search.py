@@ -14,7 +14,7 @@ from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, Positive, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
-from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec, is_by_share
+from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec, budget_of
 
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
@@ -151,8 +151,8 @@ def keeping_mistakes(search: SearchSpec, *, keeps_best: bool) -> Iterator[Mistak
     if keeps_best:
         text = "keeps the weights of a trial's last epoch, and train.keep: best another one's"
         yield Mistake(at, f"{text}: write 0, or keep: last")
-    if is_by_share(search.scheduler):
-        text = "keeps trials of one training each, and budget: share trains several"
+    if (budget := budget_of(search.scheduler)) != "epochs":
+        text = f"keeps trials of one training each, and budget: {budget} trains several"
         yield Mistake(at, f"{text}: write 0, or budget: epochs")
 
 

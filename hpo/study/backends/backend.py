@@ -12,6 +12,7 @@ from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.executors.messages import Executor
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.work import Work
 from hpo.study.storage.provenance import Provenance
 from hpo.study.surroundings import Surroundings
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Crew:
     """A backend at work: its executor, what makes a trial's work, and the plans of new programs.
 
-    `look` is called about ten times a second, and `close` once the study has stopped.
+    `look` is called about ten times a second, and `close` once the study has stopped. `sizes` are
+    those of images, where they grow from rung to rung.
     """
 
     executor: Executor
@@ -34,6 +36,7 @@ class Crew:
     plans: Plans
     look: Callable[[], None]
     close: Callable[[], None]
+    sizes: RungSizes | None = None
 
 
 class Backend(Protocol):

@@ -12,7 +12,7 @@ from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.energy import energy_counters
+from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
@@ -21,18 +21,20 @@ from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.engine.training.techniques.updates import check_updates
+from hpo.errors import HpoError
 from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import budget_of
+from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.latency import Latencies, Trained, settled_engine
 from hpo.study.backends.own_numbers import (
     check_changes,
     check_rows,
@@ -44,9 +46,11 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
-from hpo.study.log.events import StudyState
+from hpo.study.log.notes import EXPORTED
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
 from hpo.study.storage.journal import Journal
@@ -70,11 +74,14 @@ class LaneBackend:
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
-        self._counters = energy_counters(self._devices, self._search.goal.metrics)
+        self._meter = Meter(energy_counters(self._devices, self._search.goal.metrics))
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
-            experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+            experiment.folder,
+            around.data_home,
+            DataCache(around.data_cache),
+            lesson_of(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
@@ -85,7 +92,8 @@ class LaneBackend:
         self._numbers = decide(training, self._data, self._platform, say)
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)
-        _check_fit(self._experiment, self._datasets, self._devices[0])
+        self._sizes = _rung_sizes(self._experiment, self._data)
+        _check_fit(self._experiment, self._datasets, self._devices[0], self._sizes)
         _check_techniques(self._experiment, self._data, self._devices[0])
         for note in self._data.notes:
             say(note)
@@ -117,7 +125,7 @@ class LaneBackend:
         self._experiment = settled_precision(
             self._experiment, self._data, pools[0], self._cache, journal, self._say
         )
-        executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
+        executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain
@@ -128,9 +136,8 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        return Crew(
-            executor, self._preparer(plan.merging, journal.state), plan.plans, teller.look, close
-        )
+        prepare = self._preparer(plan.merging, journal)
+        return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
         """Models of scikit-learn on the data of the spec, beside the trials."""
@@ -141,24 +148,41 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-    def _preparer(self, merging: Merging, state: StudyState) -> Callable[[HParams, int], Work]:
+    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
-        experiment, platform = self._experiment, self._platform
+        experiment, platform, state = self._experiment, self._platform, journal.state
+
+        def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
+            training = merging.of(fill(experiment.training, hparams, number))
+            data = self._datasets.load(training.data)
+            return with_start(with_rows(training, data.train_rows), data, experiment.folder), data
+
+        latencies = self._latencies(trained, journal)
         # The first of all equal programs serves every trial, so that its label is computed once.
         programs: dict[Program, Program] = {}
 
         def prepare(hparams: HParams, number: int) -> Work:
-            training = merging.of(fill(experiment.training, hparams, number))
-            data = self._datasets.load(training.data)
-            training = with_start(with_rows(training, data.train_rows), data, experiment.folder)
+            training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = known_costs(training, data, platform, self._search.goal.metrics)
+            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
+            if latencies is not None:
+                costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
         return prepare
+
+    def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
+        """What measures the latency of a trial before it trains; None where that is not asked."""
+        metrics, space = self._search.goal.metrics, self._experiment.space
+        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        if engine is not None:
+            self._say(str(engine))
+        if engine is None or engine.name != EXPORTED:
+            return None
+        return Latencies(trained, self._platform, journal.state, self._meter.alone)
 
 
 def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
@@ -170,7 +194,34 @@ def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str]
         say(f"Reads {where.resolve()}, as the stored spec says.")
 
 
-def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
+def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:
+    """The sizes of images at the rungs of a search, where they grow.
+
+    Raises:
+        HpoError: for data that are no images with one answer each.
+    """
+    search = experiment.search
+    if search is None or budget_of(search.scheduler) != "size":
+        return None
+    shape = data.train.example_shape
+    if len(shape) != 3 or data.positions:
+        what = "each pixel has a class" if data.positions else "these examples are no images"
+        raise HpoError(
+            f"search.scheduler.budget: size is of images with one answer, and {what}: write "
+            "budget: epochs."
+        )
+    return RungSizes(max(shape[:2]), experiment.training.train.epochs)
+
+
+def _budgets(search: SearchSpec, epochs: int) -> set[int]:
+    """The rungs of a search."""
+    brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
+    return {budget for bracket in brackets for budget in bracket.budgets}
+
+
+def _check_fit(
+    experiment: Experiment, datasets: DataSets, device: Any, sizes: RungSizes | None
+) -> None:
     """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
     search = experiment.search
@@ -182,6 +233,10 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         if path in dimensions:
             fills += [{path: value} for value in _ends(dimensions[path])]
     fills += _whole_batches(experiment)
+    if sizes is not None and search is not None:
+        rungs = sizes.of_all(_budgets(search, sizes.epochs))
+        models = [own for own in fills if own.keys() <= {"model", "model.name"}]
+        fills += [{**own, "data.image_size": size} for own in models for size in rungs]
     # With these a batch is filled last, and updates are fewest.
     fewest: dict[str, HParam] = {
         path: end(value for value in _ends(dimensions[path]) if isinstance(value, float | int))
@@ -189,10 +244,9 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         if path in dimensions
     }
     cure = "write a larger share"
-    if search is not None and is_by_share(search.scheduler):
+    if search is not None and budget_of(search.scheduler) == "share":
         epochs = training.train.epochs
-        brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
-        fewest["sampling.share"] = min(b.budgets[0] for b in brackets) / epochs
+        fewest["sampling.share"] = min(_budgets(search, epochs)) / epochs
         cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**fewest, **hparams}, 0)
@@ -245,7 +299,8 @@ def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> Non
 
 def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
     """Each value of the techniques of a space, with each normalisation of its model."""
-    places = {"optimizer.name", *(technique.place for technique in TECHNIQUES.values())}
+    lines = [line for line in TECHNIQUES.values() if line.needs or line.excludes]
+    places = {"optimizer.name", *(line.place for line in lines)}
     chosen: list[HParams] = [{}]
     norms: list[HParams] = [{}]
     ranges: HParams = {}

@@ -48,7 +48,7 @@ from hpo.study.loop.deciding import Rules
 from hpo.study.loop.exploiting import Exploiting
 from hpo.study.loop.keeping import Keeper
 from hpo.study.loop.occupancy import Occupancy, Seat
-from hpo.study.loop.replicas import training_of
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
 from hpo.study.loop.work import Work, WorkOfTrials
@@ -81,13 +81,14 @@ class Driver:
         plans: Plans,
         checkpoint_seconds: float,
         keeper: Keeper | None = None,
+        sizes: RungSizes | None = None,
     ) -> None:
         self.differences = 0  # retrained epochs that differ from the stored results
         self.epochs_trained = 0.0
         self.is_stopping = False
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._keeper, self._lanes_each = states, keeper, plans.usual.lanes
-        self._work = WorkOfTrials(journal, prepare, plans)
+        self._work = WorkOfTrials(journal, prepare, plans, sizes)
         self._first_trials = FirstTrials()
         self._replicas = rules.replicas
         # If the spec asks for fewer trials than have started, these are still finished.
@@ -252,15 +253,14 @@ class Driver:
         state = self._states.find(run, self._journal.state.checkpoints.get(run))
         epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
-        training, timed = training_of(run, work.training), self._costing.is_timed
+        own = self._replicas.training_of(run, work.training)
+        timed = self._costing.is_timed and self._work.size_of(run) is None
         known = self._replicas.known(self._journal.state, run)[:epoch]
         losses = tuple(metrics.get("loss", math.nan) for metrics in known)
-        return Put(
-            index, run, training, work.knobs, state, job.to_epoch, work.changes, timed, losses
-        )
+        return Put(index, run, own, work.knobs, state, job.to_epoch, work.changes, timed, losses)
 
     def _work_of(self, run: Run) -> Work:
-        return self._work.of(run.trial)
+        return self._work.of(run.trial, self._work.size_of(run))
 
     # -- hearing ----------------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ class Driver:
             return
         for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
             self._journal.record(what, number)
-        self._costing.note(number, report.costs)
+        self._costing.note(number, {} if self._work.size_of(run) else report.costs)
         if report.trouble is not None:
             self._work.broken.setdefault(number, str(report.trouble))
         self._stop_if_alike(number, report.trouble)
@@ -368,7 +368,7 @@ class Driver:
         elif state.trial(number).epochs == self._rules.epochs or state.has_stopped(number):
             self._end(number, TrialState.COMPLETE)
         elif self._is_over(run):
-            # The trial starts again on the next share.
+            # The trial starts again on the next share, or the next size.
             self._clear(run)
             self._pause(run)
 

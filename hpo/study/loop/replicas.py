@@ -3,9 +3,10 @@
 A replica of a trial is one `Run`. Samplers and schedulers see trials alone. Only the driver sees
 both, with the help of this module.
 
-Where the rungs of a scheduler are shares of the rows, each rung has runs of its own. They train
-from the start to the last epoch. A trial then counts what they are worth, in epochs on all rows.
-Its loss after b epochs is that of the run on the smallest share which is worth as much.
+Where the rungs of a scheduler are shares of the rows, or sizes of images, each rung has runs of its
+own. They train from the start to the last epoch. A trial then counts what they are worth, in epochs
+on all rows or pixels. Its loss after b epochs is that of the run on the smallest share which is
+worth as much.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hpo.registry import METRICS
 from hpo.spec.experiment import Training, folds_of
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Goal
+from hpo.spec.sections.scheduler import Budget
 from hpo.spec.sections.train import JudgedBy
 from hpo.study.log.events import Metrics, ReplicaReport, Report, StudyState
 from hpo.trial import Job, Run, RunJob, is_finite
@@ -31,7 +33,8 @@ _SEEDS = 2**32
 class Replicas:
     """The runs of a study's trials: one for each seed and fold.
 
-    `share_epochs` is 0 unless rungs are shares of the rows: then it is the epochs of each run.
+    `share_epochs` is 0 unless rungs are shares of the rows, or of the pixels where they are
+    `by_size`: then it is the epochs of each run.
 
     With `worst`, the worst result judges a trial: the least of a metric in `maximized`, and the
     largest of any other.
@@ -42,16 +45,18 @@ class Replicas:
     judged_by: JudgedBy = "mean"
     maximized: frozenset[str] = frozenset()
     share_epochs: int = 0
+    by_size: bool = False
 
     @classmethod
-    def of(cls, training: Any, goal: Goal | None = None, *, by_share: bool = False) -> Self:
+    def of(cls, training: Any, goal: Goal | None = None, budget: Budget = "epochs") -> Self:
         """The runs of a training, or of the trials of a search for a goal."""
         judged_by: JudgedBy = getattr(training.train, "judged_by", "mean")
         directions = {name: entry.direction for name, entry in METRICS.items()}
         directions |= {one.metric: one.direction for one in (goal.objectives if goal else ())}
         maximized = frozenset(name for name, way in directions.items() if way == "maximize")
-        epochs = training.train.epochs if by_share else 0
-        return cls(training.train.seeds, folds_of(training), judged_by, maximized, epochs)
+        seeds, folds = training.train.seeds, folds_of(training)
+        epochs = training.train.epochs if budget != "epochs" else 0
+        return cls(seeds, folds, judged_by, maximized, epochs, budget == "size")
 
     @property
     def count(self) -> int:
@@ -64,12 +69,19 @@ class Replicas:
         return self.count == 1 and not self.share_epochs
 
     def runs_of(self, trial: int, budget: int = 0) -> list[Run]:
-        """The runs of a trial; where rungs are shares, those of one budget."""
+        """The runs of a trial; where each rung has its own, those of one budget."""
         return [
             Run(trial, seed, fold, budget)
             for seed in range(self.seeds)
             for fold in range(self.folds)
         ]
+
+    def training_of(self, run: Run, training: Training) -> Training:
+        """The training of one run of a trial, on its share of the rows; see `training_of`."""
+        own = training_of(run, training)
+        if not run.budget or self.by_size:
+            return own
+        return with_leaves(own, {"sampling.share": run.share(self.share_epochs)})
 
     def summary(self, reports: Sequence[Metrics]) -> dict[str, float]:
         """The metrics that judge a trial, from those of its runs after an epoch."""
@@ -101,8 +113,8 @@ class Replicas:
     ) -> list[Report | ReplicaReport]:
         """The events of a run's next report; the last replica's comes with the trial's own.
 
-        On a share of the rows, a trial's own comes each time its runs are worth an epoch more than
-        those on smaller shares were.
+        On a share of the rows or pixels, a trial's own comes each time its runs are worth an epoch
+        more than those on smaller shares were.
         """
         if self._is_alone:
             return [Report(epoch, metrics)]
@@ -140,13 +152,10 @@ def training_of(run: Run, training: Training) -> Training:
 
     A seed decides weights, dropout and the order of the data. So a run trains as the spec would
     with that seed alone. Runs on the same seed have the same order of data in every trial. All
-    folds begin with the same weights. A run with a budget trains on its share of the rows.
+    folds begin with the same weights.
     """
     seed = (training.train.seed + run.seed) % _SEEDS
-    leaves: dict[str, float] = {"train.seed": seed} if run.seed else {}
-    if run.budget:
-        leaves["sampling.share"] = run.share(training.train.epochs)
-    return with_leaves(training, leaves) if leaves else training
+    return with_leaves(training, {"train.seed": seed}) if run.seed else training
 
 
 def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
@@ -183,7 +192,8 @@ def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
 def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
     """The metrics of each replica of a trial after an epoch; empty with only one.
 
-    On shares of the rows they are those on the largest, after its last epoch that all have.
+    On shares of the rows or pixels they are those on the largest, after its last epoch that all
+    have.
     """
     known: Mapping[Run, Sequence[Metrics]] = state.replicas.get(trial, {})
     budget = max((run.budget for run in known), default=0)

@@ -13,7 +13,7 @@ from typing import Any
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.scheduler import is_by_share
+from hpo.spec.sections.scheduler import budget_of
 from hpo.study.log.events import Start, StudyState
 
 _KEY = "varying"
@@ -32,7 +32,7 @@ def varied_for(state: StudyState, trial: int, experiment: Experiment) -> frozens
     """
     search = experiment.search
     # Rungs that are shares of the rows vary the share of every trial.
-    by_share = search is not None and is_by_share(search.scheduler)
+    by_share = search is not None and budget_of(search.scheduler) == "share"
     shares = frozenset({"sampling.share"} if by_share else ())
     now = experiment.space.varying | shares
     if search is not None and SCHEDULERS[search.scheduler.name].changes_hparams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +20,8 @@ from hpo.spec.experiment import Training
 from hpo.study.executors.messages import DataReference
 from hpo.study.log.events import Pin
 from hpo.study.loop.assign import Setup
-from hpo.trial import HParams
+from hpo.study.loop.rung_sizes import RungSizes
+from hpo.trial import HParams, Run
 
 if TYPE_CHECKING:
     from hpo.study.storage.journal import Journal  # imports SQLAlchemy
@@ -50,25 +52,37 @@ class WorkOfTrials:
     """
 
     def __init__(
-        self, journal: Journal, prepare: Callable[[HParams, int], Work], plans: Plans
+        self,
+        journal: Journal,
+        prepare: Callable[[HParams, int], Work],
+        plans: Plans,
+        sizes: RungSizes | None = None,
     ) -> None:
         self.too_large: dict[str, str] = {}
         self.broken: dict[int, str] = {}
         self._journal, self._prepare, self._plans = journal, prepare, plans
-        self._work: dict[int, Work] = {}
+        self._sizes = sizes
+        # By number, then by the size of images; None where they are whole.
+        self._work: defaultdict[int, dict[int | None, Work]] = defaultdict(dict)
         self._pinned: dict[str, Plan] = {}
 
-    def of(self, number: int) -> Work:
-        """The work of a trial, prepared at the first call."""
-        if number not in self._work:
+    def size_of(self, run: Run) -> int | None:
+        """The longer side of the images of a run; None where they are whole."""
+        return None if self._sizes is None else self._sizes.at(run.budget)
+
+    def of(self, number: int, size: int | None = None) -> Work:
+        """The work of a trial on images of a size, prepared at the first call."""
+        known = self._work[number]
+        if size not in known:
             lineage = self._journal.state.lineage(number)
+            own: HParams = {} if size is None else {"data.image_size": size}
             # The first trial of the lineage gave the weights and the random stream.
-            first, *later = (self._prepare(s.hparams, lineage[0].trial) for s in lineage)
+            first, *later = (self._prepare({**s.hparams, **own}, lineage[0].trial) for s in lineage)
             assert all((w.program, w.data) == (first.program, first.data) for w in later)
             changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
-            self._work[number] = replace(first, changes=tuple(changes))
+            known[size] = replace(first, changes=tuple(changes))
             self._follow_earlier_pin(first.program)
-        return self._work[number]
+        return known[size]
 
     def forget(self, number: int) -> None:
         """Drop the work of a trial that has ended or was replaced."""
@@ -90,7 +104,11 @@ class WorkOfTrials:
     def give_up(self, label: str, reason: str) -> list[int]:
         """Note that a program fits no device; gives the trials that end because of that."""
         self.too_large[label] = reason
-        return [number for number, work in self._work.items() if work.program.label == label]
+        return [
+            number
+            for number, known in self._work.items()
+            if any(work.program.label == label for work in known.values())
+        ]
 
     def plans_of(self, label: str) -> Plans:
         """The plans of a program: its pinned plan alone, or those to choose from."""
@@ -107,8 +125,9 @@ class WorkOfTrials:
 
     def together(self, number: int) -> int:
         """How many lanes of a device train at once by a trial's plan; 0 without work."""
-        work = self._work.get(number)
-        return 0 if work is None else self.plans_of(work.program.label).usual.together
+        known = self._work.get(number, {})
+        plans = (self.plans_of(work.program.label).usual for work in known.values())
+        return max((plan.together for plan in plans), default=0)
 
     def pin(self, program: AnyProgram, plan: Plan) -> None:
         """Pin a plan for the rest of the study, or until the number of devices changes."""

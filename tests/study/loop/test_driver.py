@@ -38,6 +38,7 @@ from hpo.study.log.events import Event, Happening, StudyState, fold
 from hpo.study.log.judging import Judging
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver, Work
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.states import States
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import HParams, TrialState
@@ -110,7 +111,7 @@ class MemoryJournal:
 def prepare(hparams: HParams, number: int) -> Work:
     training = fill(TRAINING, hparams, number)
     program, knobs = split(training, DATA, "cpu", frozenset(SPACE.by_path))
-    return Work(training, program, knobs, DataReference(TRAINING.data, DATA.fingerprint))
+    return Work(training, program, knobs, DataReference(training.data, DATA.fingerprint))
 
 
 class Study:
@@ -124,6 +125,7 @@ class Study:
         judging: Judging | None = None,
     ) -> None:
         self.folder, self.judging = CheckpointFolder(tmp / "checkpoints"), judging
+        self.sizes: RungSizes | None = None
         self.journal = MemoryJournal((), judging)
         self.rules = Rules(
             sampler=RandomSearch(SPACE, 0),
@@ -152,7 +154,10 @@ class Study:
 
         with CheckpointWriter(self.folder) as writer:
             plans = Plans(Plan("map", lanes))
-            driver = Driver(self.rules, self.journal, executor, States(writer), prepare, plans, 0.0)
+            states = States(writer)
+            driver = Driver(
+                self.rules, self.journal, executor, states, prepare, plans, 0.0, sizes=self.sizes
+            )
             with contextlib.suppress(KeyboardInterrupt):
                 self.reason = driver.run(lambda: has_to_stop(executor), watch)
             self.differences = driver.differences

@@ -35,6 +35,7 @@ from hpo.study.loop.replicas import (
     training_of,
     worst_of,
 )
+from hpo.study.loop.rung_sizes import RungSizes
 from hpo.trial import Job, Run, RunJob, TrialState
 from tests.study.loop.test_driver import EPOCHS, TRAINING, Study
 
@@ -251,6 +252,52 @@ def by_share(folder: Path, scheduler: str = "hyperband", seeds: int = 1, trials:
     replicas = Replicas(seeds, share_epochs=EPOCHS)
     run.rules = replace(run.rules, replicas=replicas)
     return run
+
+
+def _of_a_size(
+    program: Program, data: DataReference, put: Put, epoch: int, weight: float
+) -> tuple[dict[str, float], float]:
+    assert weight == epoch - 1, "a run on images of another size starts from the first weights"
+    size = None if put.run.budget == EPOCHS else {1: 3, 3: 5}[put.run.budget]  # 2.67, 4.62
+    assert data.spec is not None
+    sizes = put.training.data.image_size, data.spec.image_size, program.template.data.image_size
+    assert sizes == (size, size, size)
+    assert put.training.sampling.share == 1
+    score = _score(put.training.optimizer.learning_rate, put.run.budget / EPOCHS, epoch)
+    return {"accuracy": score, "loss": 1.0}, weight + 1
+
+
+def by_size(folder: Path, seeds: int = 1) -> Study:
+    run = by_share(folder, seeds=seeds)
+    assert run.rules.replicas == Replicas(seeds, share_epochs=EPOCHS)
+    run.rules = replace(run.rules, replicas=replace(run.rules.replicas, by_size=True))
+    run.sizes = RungSizes(8, EPOCHS)
+    return run
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    moments=st.lists(st.integers(0, 60), max_size=3),
+    seeds=st.integers(1, 2),
+)
+def test_a_study_on_sizes_of_images_killed_at_any_moment_ends_like_one_never_killed(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, moments: list[int], seeds: int
+) -> None:
+    calm = by_size(tmp_path_factory.mktemp("calm"), seeds)
+    trained = calm.go(learns=_of_a_size).trained
+    assert len(trained) == len(set(trained)), "no epoch is trained twice"
+    run = by_size(tmp_path_factory.mktemp("killed"), seeds)
+    for moment in moments:
+        run.go(
+            seed,
+            dies=lambda executor, moment=moment: len(executor.trained) >= moment,
+            learns=_of_a_size,
+        )
+    run.go(seed, pools=1, learns=_of_a_size)
+    assert (run.outcome, run.differences) == (calm.outcome, 0)
+    for trial in run.journal.state.trials:
+        assert trial.is_full == (trial.epochs == EPOCHS)
 
 
 def test_rungs_that_are_shares_are_those_of_a_plain_loop(tmp_path: Path) -> None:
