@@ -35,8 +35,8 @@ def slimmed(model: Model) -> Model:
     """A model that answers the same up to rounding, without units that always answer the same.
 
     Such a unit reads nothing, as those that `compression.sparsity.unit` cuts. What it answers goes
-    into the next bias. A model is given back as it is where units may not go: one that is no chain of
-    layers, has layers of low rank or of groups, layer norms, or several members.
+    into the next bias. Another model than a chain of layers is given back as it is. So is one of
+    several members, and one with layers of low rank or of groups, or with layer norms.
     """
     layers = _chain(model.training.model)
     if not layers or len(model.members) != 1:
