@@ -36,10 +36,11 @@ def slimmed(model: Model) -> Model:
 
     Such a unit reads nothing, as those that `compression.sparsity.unit` cuts. What it answers goes
     into the next bias. Another model than a chain of layers is given back as it is. So is one of
-    several members, and one with layers of low rank or of groups, or with layer norms.
+    several members, and one with layers of low rank or of groups, or with layer norms. Nor do
+    units go where the others of their layer decide how they are rounded or kept.
     """
-    layers = _chain(model.training.model)
-    if not layers or len(model.members) != 1:
+    layers, answers = _chain(model.training.model), model.training.compression.activations
+    if not layers or len(model.members) != 1 or answers.bits or answers.top:
         return model
     member = model.members[0]
     arrays = {name: np.asarray(one) for name, one in leaves(jax.device_get(member.weights))}

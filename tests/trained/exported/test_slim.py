@@ -12,6 +12,7 @@ import pytest
 from hpo.engine.training.compression.packing import leaves
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document
+from hpo.spec.marks import with_leaves
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.model import Model, load_model
 from hpo.trained.packed import with_arrays
@@ -41,7 +42,7 @@ def with_weights(model: Model, **changed: np.ndarray) -> Model:
 
 def answers(model: Model) -> np.ndarray:
     x = np.random.default_rng(0).normal(size=(20, *model.description.shape)).astype(np.float32)
-    return model.outputs(x)
+    return model.outputs(model.members[0], x)
 
 
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
@@ -83,6 +84,11 @@ def test_a_network_of_images_loses_filters_and_what_reads_them(
     np.testing.assert_allclose(answers(slimmed(other)), answers(other), atol=1e-5)
     assert not np.allclose(answers(other), answers(model), atol=1e-2)
 
+    # Which units answer may depend on those that are cut.
+    kept = with_leaves(model.training, {"compression.activations.top": 0.5})
+    by_others = replace(model, training=kept)
+    assert slimmed(by_others) is by_others
+
     # One unit stays where all are cut.
     none = with_weights(model, dense__kernel=np.zeros((24, 8), np.float32))
     assert slimmed(none).training.model.dense == (1,)
@@ -93,8 +99,6 @@ def test_a_network_of_images_loses_filters_and_what_reads_them(
     "leaves", [{"model.norm": "layer"}, {"model.rank": 2}, {"model.widths": ()}]
 )
 def test_other_networks_stay_whole(churn: Path, leaves: dict[str, Any]) -> None:
-    from hpo.spec.marks import with_leaves
-
     model = load_model(churn / "model", "cpu")
     model = replace(model, training=with_leaves(model.training, leaves))
     assert slimmed(model) is model
