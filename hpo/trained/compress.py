@@ -153,9 +153,8 @@ def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"activations": found} if found else {}
 
 
-def _compression(own: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
-    # What layers read and answer is part of the model.
-    found = {name: own[name] for name in ("activations",) if name in own}
+def _compression(wanted: Wanted) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     if wanted.sparsity:
         found["sparsity"] = {"name": "magnitude", "share": wanted.sparsity, "unit": wanted.unit}
     if wanted.bits != WHOLE:
