@@ -12,7 +12,7 @@ from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.energy import energy_counters
+from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
@@ -24,7 +24,7 @@ from hpo.engine.training.techniques.updates import check_updates
 from hpo.errors import HpoError
 from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
@@ -34,6 +34,7 @@ from hpo.spec.sections.scheduler import budget_of
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.latency import Latencies, Trained, settled_engine
 from hpo.study.backends.own_numbers import (
     check_changes,
     check_rows,
@@ -48,7 +49,7 @@ from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
-from hpo.study.log.events import StudyState
+from hpo.study.log.notes import EXPORTED
 from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
@@ -73,7 +74,7 @@ class LaneBackend:
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
-        self._counters = energy_counters(self._devices, self._search.goal.metrics)
+        self._meter = Meter(energy_counters(self._devices, self._search.goal.metrics))
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
@@ -124,7 +125,7 @@ class LaneBackend:
         self._experiment = settled_precision(
             self._experiment, self._data, pools[0], self._cache, journal, self._say
         )
-        executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
+        executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain
@@ -135,7 +136,7 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        prepare = self._preparer(plan.merging, journal.state)
+        prepare = self._preparer(plan.merging, journal)
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -147,24 +148,41 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-    def _preparer(self, merging: Merging, state: StudyState) -> Callable[[HParams, int], Work]:
+    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
-        experiment, platform = self._experiment, self._platform
+        experiment, platform, state = self._experiment, self._platform, journal.state
+
+        def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
+            training = merging.of(fill(experiment.training, hparams, number))
+            data = self._datasets.load(training.data)
+            return with_start(with_rows(training, data.train_rows), data, experiment.folder), data
+
+        latencies = self._latencies(trained, journal)
         # The first of all equal programs serves every trial, so that its label is computed once.
         programs: dict[Program, Program] = {}
 
         def prepare(hparams: HParams, number: int) -> Work:
-            training = merging.of(fill(experiment.training, hparams, number))
-            data = self._datasets.load(training.data)
-            training = with_start(with_rows(training, data.train_rows), data, experiment.folder)
+            training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = known_costs(training, data, platform, self._search.goal.metrics)
+            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
+            if latencies is not None:
+                costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
         return prepare
+
+    def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
+        """What measures the latency of a trial before it trains; None where that is not asked."""
+        metrics, space = self._search.goal.metrics, self._experiment.space
+        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        if engine is not None:
+            self._say(str(engine))
+        if engine is None or engine.name != EXPORTED:
+            return None
+        return Latencies(trained, self._platform, journal.state, self._meter.alone)
 
 
 def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
@@ -281,7 +299,8 @@ def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> Non
 
 def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
     """Each value of the techniques of a space, with each normalisation of its model."""
-    places = {"optimizer.name", *(technique.place for technique in TECHNIQUES.values())}
+    lines = [line for line in TECHNIQUES.values() if line.needs or line.excludes]
+    places = {"optimizer.name", *(line.place for line in lines)}
     chosen: list[HParams] = [{}]
     norms: list[HParams] = [{}]
     ranges: HParams = {}

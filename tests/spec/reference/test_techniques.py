@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from hpo.registry import OPTIMIZERS, SCHEDULES
 from hpo.spec.reference.techniques import costs, listed_techniques, not_with
 from hpo.techniques import TECHNIQUES
+from tests.checkout import ROOT
 
 
 def test_every_technique_optimizer_and_schedule_is_listed_with_its_place_and_paper():
@@ -16,6 +19,13 @@ def test_every_technique_optimizer_and_schedule_is_listed_with_its_place_and_pap
     assert listed["cosine"].place == "optimizer.schedule.name: cosine"
     assert listed["ema"].numbers == ("train.average.decay",)
     assert listed["sam"].paper == "https://arxiv.org/abs/2010.01412"
+
+
+def test_the_documentation_says_which_techniques_have_no_paper():
+    text = (ROOT / "docs" / "techniques.md").read_text()
+    without = re.search(r"^No paper: (.*)$", text, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", without[1])
+    assert named == [each.name for each in listed_techniques() if not each.paper]
 
 
 def test_both_parts_of_a_pair_that_does_not_go_together_name_the_other():
