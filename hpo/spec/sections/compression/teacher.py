@@ -39,8 +39,8 @@ class Teacher(Spec):
     """The number by which the outputs of both are divided before classes are compared; 4 if left
     out. A larger one tells more of the unlikely classes."""
     similarity: Knob[NonNegative] = 0.0
-    """Adds this many times how far the rows of a batch are from being as similar to each other in
-    the last hidden layer as in that of the teacher; off by default.
+    """Adds this many times the mean squared difference between the similarities of the rows of a
+    batch in the last hidden layer of both models; off by default.
 
     Source: Tung and Mori 2019, "Similarity-preserving knowledge distillation"
     (arXiv:1907.09682)."""

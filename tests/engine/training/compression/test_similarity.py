@@ -19,7 +19,8 @@ from tests.engine.teachers import hidden_of, images, some_weights, with_teacher
 def _similarities(rows: np.ndarray) -> np.ndarray:
     """Equations 2 and 3 of Tung and Mori 2019."""
     products = rows @ rows.T
-    found: np.ndarray = products / np.linalg.norm(products, axis=1, keepdims=True)
+    lengths = np.linalg.norm(products, axis=1, keepdims=True)
+    found: np.ndarray = products / np.maximum(lengths, 1e-9)  # a row may be zeros
     return found
 
 
