@@ -138,10 +138,9 @@ def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
         return None
     told, now = found.provenance, provenance.to_document()
     is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
-    # A study may name more code and weights than one of its trials does.
+    # A study may name more files than one of its trials does, and from another folder.
     for part in ("code", WEIGHTS):
-        own = told.get(part, {})
-        is_same &= all(own.get(name) == sha256 for name, sha256 in now.get(part, {}).items())
+        is_same &= {*now.get(part, {}).values()} <= {*told.get(part, {}).values()}
     return Point.of_kept(found) if is_same else None
 
 
