@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -40,7 +40,6 @@ from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.backends.teacher import lesson_of
-from hpo.study.kept.files import KeptTrial
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -67,6 +66,9 @@ from hpo.trained.save import (
     check_free,
     save_trained,
 )
+
+if TYPE_CHECKING:
+    from hpo.study.kept.files import KeptTrial  # imports the database, which hpo train needs not
 
 
 def train_to_folder(
