@@ -6,6 +6,7 @@ networks lie there instead and answer within each step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     from hpo.trained.model import Member, Model
 
-_TASKS = ("classification", "multilabel", "regression", "segmentation")
+_TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
 _FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns")
 # Rows by which the scaling of a step is compared with that of the teacher.
@@ -105,7 +106,8 @@ def taught_by(
     ]
     for voice in voices:
         _check(lesson, voice.model, data)
-    if lesson.in_step:
+    # The answers for each position of a text would take a vocabulary's width of memory.
+    if lesson.in_step or data.task == "language":
         return replace(data, teacher=_networks(lesson, voices, data))
     return _of_folds(voices, data) if data.folds else _of_one(voices, data)
 
@@ -130,11 +132,12 @@ def _as_seen(
 
 
 def _check(lesson: Lesson, model: Model, data: DataSet) -> None:
-    """Refuse several answers for a target, and a model that has seen the rows of every fold."""
-    targets = data.train.y[:1].size
-    if data.task == "regression" and model.description.outputs != targets:
+    """Refuse answers of another shape, and a model that has seen the rows of every fold."""
+    own = math.prod(data.train.y.shape[1:]) if data.task == "regression" else data.outputs
+    if model.description.outputs != own:
         raise HpoError(
-            f"{lesson.where} has several answers for a target, as quantiles are: name another."
+            f"{lesson.where} has {model.description.outputs} answers where the data have {own}, as "
+            "those with quantiles do: name another."
         )
     if data.folds and len(model.members) != len(data.folds):
         raise HpoError(

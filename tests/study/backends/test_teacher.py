@@ -28,6 +28,17 @@ from hpo.trained.model import load_model
 from tests.study.whole import DOCUMENT, Studies
 
 TEACHER = {"teacher": {"from": "big"}}
+OWN_MODEL = """
+from flax import nnx
+
+
+class Plain(nnx.Module):
+    def __init__(self, in_features, outputs, *, rngs):
+        self.layer = nnx.Linear(in_features, outputs, rngs=rngs)
+
+    def __call__(self, x):
+        return self.layer(x)
+"""
 LATER = {"name": "linear", "to": 0.1}
 
 
@@ -214,6 +225,52 @@ def test_a_fold_learns_from_the_member_that_has_not_seen_its_validation_rows(
         studies.train(all_rows, tmp_path / "big", is_refit=True)
         with pytest.raises(HpoError, match=r"has seen the validation rows of every fold: train it"):
             plain_and_taught(student)
+
+
+def test_a_language_model_learns_from_its_teacher_at_each_position(studies, tmp_path):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. a rat ran at the hat. " * 20)
+    parts = {
+        "data": {"dataset": {"text": "text.txt", "length": 8}, "batch_size": 4},
+        "train": {"epochs": 1},
+        "space": {"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}},
+    }
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    teacher = {**alone, **parts, "model": {"name": "rnn", "width": 8}}
+    del teacher["space"]
+    studies.train(load_document(teacher, tmp_path), tmp_path / "big")
+    search = {
+        **DOCUMENT["search"],
+        "scheduler": {"name": "none"},
+        "objective": {"minimize": "loss"},
+    }
+    parts |= {"model": {"name": "rnn", "width": 4}, "search": search}
+    student = searched(tmp_path, "search.trials=1", **parts)
+
+    data, taught = plain_and_taught(student)
+
+    program, _ = split(student.training, data, "cpu")
+    rows = data.train.x[:3]
+    answers = jax.jit(partial(answers_of, program))(taught.teacher, rows)
+    model = load_model(tmp_path / "big")
+    np.testing.assert_allclose(answers, model.outputs(model.members[0], rows), atol=1e-5)
+    assert answers.shape == (3, 8, data.outputs)
+    assert studies.run(student).progress.best is not None
+    plain = searched(tmp_path, "search.trials=1", "name=plain", **parts, compression={})
+    studies.run(plain)
+    assert studies.curves(student) != studies.curves(plain)
+
+
+def test_a_model_of_the_users_own_teaches_where_its_code_is_trusted(studies, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_MODEL)
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    teacher = {**alone, "model": {"python": "own.py:Plain"}}
+    studies.train(load_document(teacher, tmp_path), tmp_path / "big")
+    student = searched(tmp_path, "search.trials=1", augment={"gaussian_noise": 0.1})
+    with pytest.raises(
+        HpoError, match=r"its spec runs .*own\.py.*, code of your own: .*--trust-code"
+    ):
+        studies.run(student)
+    assert studies.run(student, trusts_code=True).progress.best is not None
 
 
 def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
