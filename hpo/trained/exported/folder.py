@@ -20,30 +20,33 @@ from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
-from hpo.trained.exported import standalone
+from hpo.trained.exported import standalone, standalone_texts
 from hpo.trained.exported.answers import scale_of
 from hpo.trained.exported.precision import Precision
+from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
-REQUIREMENTS_FILE = "requirements.txt"
+TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
-_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, REQUIREMENTS_FILE}
+_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
 
 
 class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
     That of quantities is in deviations of the target; that of chances and counts from 1 on. The
-    metrics are those of the answers of the model and of the export, where rows have targets.
+    metrics are those of the answers of the model and of the export, where rows have targets. So are
+    the hidden units, where those that are cut are left out.
     """
 
     size: int
     rows: int
     difference: float
     metrics: dict[str, dict[str, float]] | None = None
+    units: dict[str, int] | None = None
 
 
 def check_extra(form: str) -> None:
@@ -130,14 +133,19 @@ def export_onnx(
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
-    data = onnx_model(model, precision, source).SerializeToString()
+    slim = slimmed(model)
+    data = onnx_model(slim, precision, source).SerializeToString()
     found = answers(session(data), cells_of(source, model), BATCH)
     compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
+    schema = schema_of(model)
+    cuts = {one["tokens"] for one in schema["text_inputs"]}
     texts = {
-        SCHEMA_FILE: json.dumps(schema_of(model), indent=1) + "\n",
+        SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
         SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
-        REQUIREMENTS_FILE: _REQUIREMENTS,
+        REQUIREMENTS_FILE: _REQUIREMENTS + ("jieba>=0.42.1\n" if "jieba" in cuts else ""),
     }
+    if cuts:
+        texts[TEXTS_FILE] = Path(standalone_texts.__file__).read_text(encoding="utf-8")
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
@@ -146,7 +154,7 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return compared._replace(size=len(data))
+    return compared._replace(size=len(data), units=_units(model, slim))
 
 
 def export_stablehlo(
@@ -171,7 +179,8 @@ def export_stablehlo(
     if precision != "float32":
         raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     check_free(file, set(), is_replaced=is_replaced)
-    data = stablehlo(model)
+    slim = slimmed(model)
+    data = stablehlo(slim)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
     x = model.features(model.members[0], source)
@@ -179,7 +188,7 @@ def export_stablehlo(
     found = np.concatenate(parts)
     compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return compared._replace(size=len(data))
+    return compared._replace(size=len(data), units=_units(model, slim))
 
 
 def _compared(
@@ -219,6 +228,12 @@ def _metrics(
     }
 
 
+def _units(model: Model, slim: Model) -> dict[str, int] | None:
+    """The hidden units of a model and of its export; None where it has them all."""
+    whole, left = units_of(model), units_of(slim)
+    return None if left == whole else {"model": whole, "export": left}
+
+
 def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """What an export loses of each metric: `accuracy 0.98 -> 0.97`."""
     pairs = ((name, one, metrics["export"][name]) for name, one in metrics["model"].items())
@@ -227,6 +242,8 @@ def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 def schema_of(model: Model) -> Mapping[str, Any]:
     """What the script of an exported folder has to know of the cells and answers, as JSON."""
+    from hpo.trained.exported.onnx_model import text_inputs
+
     told, dataset = model.description, model.training.data.dataset
     words = missing_words(dataset) if isinstance(dataset, TableFile) else []
     thresholds = model.thresholds
@@ -240,6 +257,7 @@ def schema_of(model: Model) -> Mapping[str, Any]:
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
+        "text_inputs": text_inputs(model),
         "type": told.features.type,
         "shape": [*told.features.shape],
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",

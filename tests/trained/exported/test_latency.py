@@ -53,6 +53,6 @@ def test_a_row_goes_from_its_cells_to_its_answer(tmp_path: Path) -> None:
         assert [one.name for one in engine.get_inputs()] == ["numbers", "texts"]
 
 
-def test_a_model_of_tokens_has_no_such_call(tmp_path: Path) -> None:
-    with pytest.raises(HpoError, match="the model: learns from texts"):
-        call_of(tmp_path, "texts", {"name": "rnn", "width": 4})
+def test_a_model_that_cannot_be_exported_has_no_such_call(tmp_path: Path) -> None:
+    with pytest.raises(HpoError, match="transform: quantile"):
+        call_of(tmp_path, "quantiles", {"name": "mlp"})
