@@ -60,7 +60,8 @@ def written(name: str) -> dict[str, Any]:
     if name in WRITTEN:
         return WRITTEN[name]
     if name in OPTIMIZERS:
-        return {"optimizer": {"name": name, "learning_rate": 0.01}}
+        batch = {"data": {"batch_size": "all"}} if "all rows" in OPTIMIZERS[name].needs else {}
+        return {"optimizer": {"name": name, "learning_rate": 0.01}, **batch}
     line = TECHNIQUES[name]
     (leaf,) = leaves_at(Training, line.place)[:1]
     names = _names(leaf.owner.model_fields[leaf.field].annotation)
