@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from hpo.trained.save import Trained
 
 
+ForceModel = Annotated[
+    bool,
+    typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
+]
+
+
 class Unit(StrEnum):
     """What `hpo compress` cuts."""
 
@@ -112,10 +118,7 @@ def train(
     out: ModelFolder,
     overrides: Overrides = None,
     device: Device = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
-    ] = False,
+    force: ForceModel = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="With data.folds: save one model of all rows.")
     ] = False,
@@ -181,10 +184,7 @@ def compress(
         float | None, typer.Option(help="First learning rate, which falls; else that of MODEL.")
     ] = None,
     device: Device = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
-    ] = False,
+    force: ForceModel = False,
     trust_code: TrustModel = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
