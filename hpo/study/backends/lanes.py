@@ -44,7 +44,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
-from hpo.study.backends.precision import settled_precision
+from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
@@ -118,9 +118,7 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
-        self._experiment = settled_precision(
-            self._experiment, self._data, pools[0], self._cache, journal, self._say
-        )
+        precisions = Precisions(pools[0], self._cache, journal, self._say)
         executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
         stack.callback(executor.close)
         plan = plan_study(
@@ -132,7 +130,7 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        prepare = self._preparer(plan.merging, journal.state)
+        prepare = self._preparer(plan.merging, journal.state, precisions)
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -144,9 +142,12 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-    def _preparer(self, merging: Merging, state: StudyState) -> Callable[[HParams, int], Work]:
+    def _preparer(
+        self, merging: Merging, state: StudyState, precisions: Precisions
+    ) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
         experiment, platform = self._experiment, self._platform
+        is_auto = experiment.training.train.precision == AUTO
         # The first of all equal programs serves every trial, so that its label is computed once.
         programs: dict[Program, Program] = {}
 
@@ -155,6 +156,9 @@ class LaneBackend:
             data = self._datasets.load(training.data)
             training = with_start(with_rows(training, data.train_rows), data, experiment.folder)
             varying = varied_for(state, number, experiment)
+            training = precisions.settled(training, data, varying)
+            if is_auto and (self._sizes is None or "data.image_size" not in hparams):
+                precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
             costs = known_costs(training, data, platform, self._search.goal.metrics)
