@@ -1,11 +1,13 @@
 """What a teacher gains: small models that learn its answers, beside the same without a teacher.
 
     .venv/bin/python -m benchmarks.distillation digits
+    .venv/bin/python -m benchmarks.distillation self
     .venv/bin/python -m benchmarks.distillation masks
 
 Each side has the same seeds. Prints the mean of each, and the gain of a seed over the same seed
-without a teacher, each with an interval of 95 % by Student's t. `masks` are those of
-`configs/segmentation.yaml`.
+without a teacher, each with an interval of 95 % by Student's t. In `self` a model has the shape of
+its teacher. `masks` are those of `configs/segmentation.yaml`. `--set temperature=1,weight=0.3`
+tries other numbers, and may be repeated; `--epochs` and `--teacher-epochs` train for longer.
 """
 
 from __future__ import annotations
@@ -34,18 +36,15 @@ class Case(NamedTuple):
     seeds: int
 
 
+DIGITS = {
+    "data": {"dataset": "digits", "validation": 0.2, "test": 0.3, "batch_size": 32},
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+    "train": {"epochs": 30},
+}
+SMALL = {"name": "mlp", "widths": [8]}
 CASES = {
-    "digits": Case(
-        {
-            "data": {"dataset": "digits", "validation": 0.2, "test": 0.3, "batch_size": 32},
-            "optimizer": {"name": "adam", "learning_rate": 0.01},
-            "train": {"epochs": 30},
-        },
-        {"name": "cnn", "filters": [16, 32], "dense": 64},
-        {"name": "mlp", "widths": [8]},
-        "accuracy",
-        5,
-    ),
+    "digits": Case(DIGITS, {"name": "cnn", "filters": [16, 32], "dense": 64}, SMALL, "accuracy", 5),
+    "self": Case(DIGITS, SMALL, SMALL, "accuracy", 5),
     "masks": Case(
         {
             "data": {
@@ -77,29 +76,44 @@ def values_of(case: Case, folder: Path, **parts: Any) -> dict[str, list[float]]:
     return {split: [run[split][case.metric] for run in runs] for split in ("validation", "test")}
 
 
+def numbers_of(text: str) -> dict[str, float]:
+    """The numbers of a teacher, as `temperature=1,weight=0.3` names them."""
+    pairs = (part.split("=") for part in text.split(",") if part)
+    return {name: float(value) for name, value in pairs}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("case", choices=sorted(CASES))
-    case = CASES[parser.parse_args().case]
+    parser.add_argument("--set", action="append", type=numbers_of, dest="settings")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--teacher-epochs", type=int)
+    arguments = parser.parse_args()
+    case = CASES[arguments.case]
     os.chdir(ROOT / "configs")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        teacher = values_of(case, folder / "teacher", model=case.teacher)
-        train = {**case.spec["train"], "seeds": case.seeds}
-        plain, taught = (
-            values_of(case, folder / side, model=case.student, train=train, **parts)
-            for side, parts in (
-                ("plain", {}),
-                ("taught", {"compression": {"teacher": {"from": str(folder / "teacher")}}}),
+        usual = case.spec["train"]["epochs"]
+        longer = {"epochs": arguments.teacher_epochs or usual}
+        teacher = values_of(case, folder / "teacher", model=case.teacher, train=longer)
+        train = {"epochs": arguments.epochs or usual, "seeds": case.seeds}
+        plain = values_of(case, folder / "plain", model=case.student, train=train)
+        for place, numbers in enumerate(arguments.settings or [{}]):
+            part = {"teacher": {"from": str(folder / "teacher"), **numbers}}
+            taught = values_of(
+                case,
+                folder / f"taught-{place}",
+                model=case.student,
+                train=train,
+                compression=part,
             )
-        )
-    for split in ("validation", "test"):
-        gain = [b - a for a, b in zip(plain[split], taught[split], strict=True)]
-        rows = {"plain": plain[split], "taught": taught[split], "gain": gain}
-        told = {name: interval(row) for name, row in rows.items()}
-        print(json.dumps({"split": split, "teacher": teacher[split][0], **told}))
+            for split in ("validation", "test"):
+                gain = [b - a for a, b in zip(plain[split], taught[split], strict=True)]
+                rows = {"plain": plain[split], "taught": taught[split], "gain": gain}
+                told = {name: interval(row) for name, row in rows.items()}
+                print(json.dumps({**numbers, "split": split, "teacher": teacher[split][0], **told}))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "decay_on": {"updates.decay_on": "kernels"},
 }
 NOT_IN_STEPS = {
+    "norm_momentum",
+    "auto_precision",
     "corrupt",
     "corrupt_from",
     "image_size",

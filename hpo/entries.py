@@ -1,8 +1,8 @@
-"""What an entry of a registry says, and what it may need."""
+"""What an entry of a registry or of the table of techniques says, and what it may need."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal[
@@ -112,3 +112,72 @@ class Entry:
     def is_named(self) -> bool:
         """Whether a metric is reported only where a search or `train.metrics` names it."""
         return bool(self.function or self.reads)
+
+
+Fact = Need | Literal[
+    "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
+    "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A technique: the path of its leaf, its paper, its needs, and what it does not go with.
+
+    With a `value` it is one of the values of the leaf. `numbers` are its other leaves. `excludes`
+    has a reason for each need or circumstance that it does not go with: a clause about it.
+    """
+
+    place: str
+    value: str = ""
+    paper: str = ""
+    numbers: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    excludes: dict[Fact, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """What a technique may exclude beside needs: where it stands, what it does, and a cure.
+
+    `title` names it in a sentence, where its place does not.
+    """
+
+    place: str
+    does: str
+    cure: str = ""
+    title: str = ""
+
+
+_BY_EPOCHS = "write budget: epochs"
+CIRCUMSTANCES: dict[Fact, Circumstance] = {
+    "folds": Circumstance("data.folds", "has several training splits"),
+    "changes": Circumstance("train.changes", "changes numbers in training"),
+    "populations": Circumstance(
+        "search.scheduler.name",
+        "copies weights between trials and changes their numbers",
+        "use another scheduler",
+        "this scheduler",
+    ),
+    "shares": Circumstance(
+        "search.scheduler.budget", "compares trials on shares of the rows", _BY_EPOCHS
+    ),
+    "sizes": Circumstance(
+        "search.scheduler.budget", "compares trials on images of several sizes", _BY_EPOCHS
+    ),
+    "streaming": Circumstance(
+        "data.device_budget",
+        "streams rows in one order for all trials",
+        "raise data.device_budget",
+    ),
+    "streamed statistics": Circumstance(
+        "data.device_budget", "streams rows in chunks", "raise data.device_budget"
+    ),
+    "kept statistics": Circumstance(
+        "model", "keeps numbers of its batches", "use another model", "this model"
+    ),
+    "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits, or a share of units"),
+    "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
+    "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
+}

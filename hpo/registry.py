@@ -161,10 +161,13 @@ OPTIMIZERS |= {
 _FACTORS = "hpo.engine.training.schedules"
 _SHAPES = {
     "constant": ("Constant", ""), "cosine": ("Cosine", f"{_ARXIV}/1608.03983"),
-    "exponential": ("Exponential", ""), "step": ("Step", ""),
-    "coslog": ("CosLog", f"{_ARXIV}/2407.04491"), "linear": ("Linear", ""),
-    "polynomial": ("Polynomial", ""), "cosine_restarts": ("CosineRestarts", f"{_ARXIV}/1608.03983"),
-    "one_cycle": ("OneCycle", f"{_ARXIV}/1708.07120"), "piecewise": ("Piecewise", ""),
+    "exponential": ("Exponential", "https://doi.org/10.1109/ICASSP.2013.6638963"),
+    "step": ("Step", f"{_ARXIV}/1904.12838"), "coslog": ("CosLog", f"{_ARXIV}/2407.04491"),
+    "linear": ("Linear", f"{_ARXIV}/1905.04753"),
+    "polynomial": ("Polynomial", f"{_ARXIV}/1606.00915"),
+    "cosine_restarts": ("CosineRestarts", f"{_ARXIV}/1608.03983"),
+    "one_cycle": ("OneCycle", f"{_ARXIV}/1708.07120"),
+    "piecewise": ("Piecewise", f"{_ARXIV}/1512.03385"),
 }  # fmt: skip
 SCHEDULES = {
     name: Entry(f"{_OPTIMIZER}:{spec}", f"{_FACTORS}:{name}", paper=paper)

@@ -6,83 +6,27 @@ plans, merging and streaming read here what goes together, by `hpo/spec/techniqu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from dataclasses import replace
+from typing import TypeAlias
 
+from hpo.entries import CIRCUMSTANCES as CIRCUMSTANCES
+from hpo.entries import Fact as Fact
 from hpo.entries import Need
-
-Fact = Need | Literal[
-    "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
-    "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
-]  # fmt: skip
+from hpo.entries import Technique as Technique
 
 _Reasons: TypeAlias = dict[Fact, str]
 
-
-@dataclass(frozen=True)
-class Technique:
-    """A technique: the path of its leaf, its paper, its needs, and what it does not go with.
-
-    With a `value` it is one of the values of the leaf. `numbers` are its other leaves. `excludes`
-    has a reason for each need or circumstance that it does not go with: a clause about it.
-    """
-
-    place: str
-    value: str = ""
-    paper: str = ""
-    numbers: tuple[str, ...] = ()
-    needs: tuple[Need, ...] = ()
-    excludes: _Reasons = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Circumstance:
-    """What a technique may exclude beside needs: where it stands, what it does, and a cure.
-
-    `title` names it in a sentence, where its place does not.
-    """
-
-    place: str
-    does: str
-    cure: str = ""
-    title: str = ""
-
-
-_BY_EPOCHS = "write budget: epochs"
-CIRCUMSTANCES: dict[Fact, Circumstance] = {
-    "folds": Circumstance("data.folds", "has several training splits"),
-    "changes": Circumstance("train.changes", "changes numbers in training"),
-    "populations": Circumstance(
-        "search.scheduler.name",
-        "copies weights between trials and changes their numbers",
-        "use another scheduler",
-        "this scheduler",
-    ),
-    "shares": Circumstance(
-        "search.scheduler.budget", "compares trials on shares of the rows", _BY_EPOCHS
-    ),
-    "sizes": Circumstance(
-        "search.scheduler.budget", "compares trials on images of several sizes", _BY_EPOCHS
-    ),
-    "streaming": Circumstance(
-        "data.device_budget",
-        "streams rows in one order for all trials",
-        "raise data.device_budget",
-    ),
-    "streamed statistics": Circumstance(
-        "data.device_budget", "streams rows in chunks", "raise data.device_budget"
-    ),
-    "kept statistics": Circumstance(
-        "model", "keeps numbers of its batches", "use another model", "this model"
-    ),
-    "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes bits"),
-    "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
-    "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
-}
-
 _ARXIV, _NEURIPS = "https://arxiv.org/abs", "https://papers.nips.cc/paper"
 _DROPOUT = "https://jmlr.org/papers/v15/srivastava14a.html"
+_PCA = "https://doi.org/10.1080/14786440109462720"
+_MIRRORED = f"{_NEURIPS}/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html"
+_AFFINE = "https://doi.org/10.1109/5.726791"
+_ROTATED = "https://doi.org/10.1109/ICDAR.2003.1227801"
+_COLOURED = f"{_ARXIV}/1312.5402"
+_SALTED = "https://jmlr.org/papers/v11/vincent10a.html"
+_NOISY = "https://doi.org/10.1162/neco.1995.7.1.108"
+_CLIPPED = "https://www.deeplearningbook.org/contents/rnn.html"
+_STOPPED = "https://doi.org/10.1007/3-540-49430-8_3"
 _ORDER: _Reasons = {"streaming": "draws the rows of a trial in an order of its own"}
 _EQUAL: _Reasons = {"growing batches": "counts updates of equal batches"}
 _LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
@@ -104,12 +48,26 @@ _LAST: _Reasons = {
     "sizes": "may judge a trial by an earlier epoch",
 }
 
+_MODEL = {
+    "stochastic_depth": Technique("model.stochastic_depth", paper=f"{_ARXIV}/1603.09382"),
+    "norm_momentum": Technique("model.norm_momentum", paper=f"{_ARXIV}/1502.03167"),
+    "remat": Technique("model.remat", paper=f"{_ARXIV}/1604.06174"),
+}
+
 _SAMPLING = {
     "stratified": Technique(
-        "sampling.name", "stratified", needs=("own order", "classes"), excludes=_ORDER
+        "sampling.name",
+        "stratified",
+        f"{_ARXIV}/1405.3080",
+        needs=("own order", "classes"),
+        excludes=_ORDER,
     ),
     "balanced": Technique(
-        "sampling.name", "balanced", needs=("own order", "classes"), excludes=_ORDER
+        "sampling.name",
+        "balanced",
+        f"{_ARXIV}/1910.09217",
+        needs=("own order", "classes"),
+        excludes=_ORDER,
     ),
     "importance": Technique(
         "sampling.name",
@@ -129,10 +87,13 @@ _SAMPLING = {
     ),
     "share": Technique(
         "sampling.share",
+        paper=f"{_ARXIV}/1605.07079",
         needs=("own order",),
         excludes=_ORDER | {"shares": "is one share for all rungs"},
     ),
-    "extra": Technique("sampling.extra_share", needs=("own order",), excludes=_ORDER),
+    "extra": Technique(
+        "sampling.extra_share", paper=f"{_ARXIV}/2110.09468", needs=("own order",), excludes=_ORDER
+    ),
 }
 
 _DATA = {
@@ -143,13 +104,15 @@ _DATA = {
         numbers=("data.epsilon",),
         needs=("joined pixels",),
     ),
-    "pca": Technique("data.reduce.name", "pca", numbers=("data.reduce.components",)),
+    "pca": Technique("data.reduce.name", "pca", _PCA, numbers=("data.reduce.components",)),
     "select": Technique(
         "data.reduce.name",
         "select",
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
+    "store_uint8": Technique("data.store", "uint8"),
+    "store_float16": Technique("data.store", "float16"),
     "image_size": Technique(
         "data.image_size", needs=("images",), excludes={"sizes": "is one size for all rungs"}
     ),
@@ -168,20 +131,28 @@ _DATA = {
 }
 
 _AUGMENT = {
-    "flip": Technique("augment.flip", needs=("images",)),
-    "shift": Technique("augment.shift", needs=("images",)),
-    "rotate": Technique("augment.rotate", needs=("images",)),
-    "scale": Technique("augment.scale", needs=("images",)),
-    "shear": Technique("augment.shear", needs=("images",)),
+    "flip": Technique("augment.flip", paper=_MIRRORED, needs=("images",)),
+    "shift": Technique("augment.shift", paper=_AFFINE, needs=("images",)),
+    "rotate": Technique("augment.rotate", paper=_ROTATED, needs=("images",)),
+    "scale": Technique("augment.scale", paper=_AFFINE, needs=("images",)),
+    "shear": Technique("augment.shear", paper=_AFFINE, needs=("images",)),
     "crop": Technique("augment.crop", paper=f"{_ARXIV}/1409.4842", needs=("images",)),
-    "brightness": Technique("augment.brightness", needs=("images",), excludes=_PIXELS),
-    "contrast": Technique("augment.contrast", needs=("images",), excludes=_PIXELS),
-    "saturation": Technique("augment.saturation", needs=("images", "colours"), excludes=_PIXELS),
-    "hue": Technique("augment.hue", needs=("images", "colours"), excludes=_PIXELS),
+    "brightness": Technique(
+        "augment.brightness", paper=_COLOURED, needs=("images",), excludes=_PIXELS
+    ),
+    "contrast": Technique("augment.contrast", paper=_COLOURED, needs=("images",), excludes=_PIXELS),
+    "saturation": Technique(
+        "augment.saturation", paper=_COLOURED, needs=("images", "colours"), excludes=_PIXELS
+    ),
+    "hue": Technique(
+        "augment.hue", paper=f"{_ARXIV}/2002.05709", needs=("images", "colours"), excludes=_PIXELS
+    ),
     "shot_noise": Technique(
         "augment.shot_noise", paper=f"{_ARXIV}/1903.12261", needs=("images",), excludes=_PIXELS
     ),
-    "salt_pepper": Technique("augment.salt_pepper", needs=("images",), excludes=_PIXELS),
+    "salt_pepper": Technique(
+        "augment.salt_pepper", paper=_SALTED, needs=("images",), excludes=_PIXELS
+    ),
     "cutout": Technique("augment.cutout", paper=f"{_ARXIV}/1708.04552", needs=("images",)),
     "rand_augment": Technique(
         "augment.rand_augment",
@@ -196,7 +167,7 @@ _AUGMENT = {
         needs=("images",),
         excludes=_PIXELS,
     ),
-    "gaussian_noise": Technique("augment.gaussian_noise", needs=("numbers",)),
+    "gaussian_noise": Technique("augment.gaussian_noise", paper=_NOISY, needs=("numbers",)),
     "column_dropout": Technique("augment.column_dropout", paper=_DROPOUT, needs=("table",)),
     "swap_noise": Technique(
         "augment.swap_noise",
@@ -281,8 +252,8 @@ _PRIVACY = {
 }
 
 _UPDATES = {
-    "clip_value": Technique("updates.clip_value"),
-    "clip_layer_norm": Technique("updates.clip_layer_norm"),
+    "clip_value": Technique("updates.clip_value", paper=_CLIPPED),
+    "clip_layer_norm": Technique("updates.clip_layer_norm", paper=f"{_ARXIV}/1710.06963"),
     "clip_norm": Technique(
         "updates.clip_norm",
         paper=f"{_ARXIV}/1211.5063",
@@ -301,7 +272,9 @@ _UPDATES = {
         needs=("own sizes",),
     ),
     "accumulate": Technique(
-        "updates.accumulate", excludes={"gradient": "averages the gradients of several batches"}
+        "updates.accumulate",
+        paper=f"{_ARXIV}/1806.00187",
+        excludes={"gradient": "averages the gradients of several batches"},
     ),
     "sam": Technique(
         "updates.sam_radius", paper=f"{_ARXIV}/2010.01412", needs=("second gradient",)
@@ -329,7 +302,7 @@ _UPDATES = {
         needs=("own sizes",),
         excludes=_BEFORE,
     ),
-    "freeze": Technique("updates.freeze"),
+    "freeze": Technique("updates.freeze", paper=f"{_ARXIV}/1411.1792"),
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
 }
 
@@ -428,7 +401,11 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
-    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "top_activations": Technique(
+        "compression.activations.top",
+        paper=f"{_ARXIV}/1905.10510",
+        excludes=dict.fromkeys(_BITS, "keeps the same share of units throughout"),
+    ),
     "activation_penalty": Technique(
         "compression.activations.l1",
         paper="https://proceedings.mlr.press/v15/glorot11a.html",
@@ -439,9 +416,7 @@ _COMPRESSION = {
         paper=f"{_ARXIV}/1503.02531",
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
-            "folds": "answers for one training split",
             "sizes": "answers for images of one size",
         },
     ),
@@ -469,8 +444,8 @@ _TRAIN = {
         numbers=("train.average.start",),
         excludes=_AVERAGED | _EQUAL,
     ),
-    "early_stop": Technique("train.early_stop", excludes=_LAST),
-    "keep_best": Technique("train.keep", "best", excludes=_LAST),
+    "early_stop": Technique("train.early_stop", paper=_STOPPED, excludes=_LAST),
+    "keep_best": Technique("train.keep", "best", _STOPPED, excludes=_LAST),
     "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
     "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
     # Parts of a batch would overflow at other scales than the whole.
@@ -480,15 +455,18 @@ _TRAIN = {
         f"{_ARXIV}/1710.03740",
         needs=("uneven steps", "whole batch"),
     ),
+    "auto_precision": Technique("train.precision", "auto"),
     "gradient_norms": Technique("train.gradient_norms"),
     "threshold": Technique(
         "train.threshold",
+        paper=f"{_ARXIV}/1402.1892",
         needs=("labels",),
         excludes={"folds": "is chosen on one validation split"},
     ),
 }
 
 TECHNIQUES: dict[str, Technique] = {
+    **_MODEL,
     **_DATA,
     **_SAMPLING,
     **_AUGMENT,

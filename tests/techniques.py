@@ -24,6 +24,7 @@ from tests.engine.samples import with_extra
 WRITTEN: dict[str, dict[str, Any]] = {
     "privacy": {"privacy": {"clip": 1.0, "noise": 1.0}},
     "pgd": {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 2}},
+    "norm_momentum": {"model": {"norm": "batch", "norm_momentum": 0.5}},
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
@@ -112,6 +113,8 @@ def excluded(names: Iterable[str]) -> bool:
 def kind_of(names: Iterable[str]) -> str:
     """The kind of data that techniques are for: that of the first one that needs some."""
     for name in names:
+        if name in ("stochastic_depth", "remat"):
+            return "texts"  # of which the model is a transformer
         for need in TECHNIQUES[name].needs if name in TECHNIQUES else ():
             if need in ("images", "texts", "series"):
                 return str(need)

@@ -13,7 +13,6 @@ import select
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -177,23 +176,25 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
     from hpo.study.kept.files import KeptTrial
+    from hpo.trained.remote import written_to
 
     experiment = require_single(experiment_of(request["spec"], request["overrides"]))
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
-    folder, force = Path(request["folder"]), request["force"]
-    run_training(
-        experiment,
-        folder,
-        display,
-        stop,
-        device=request["device"],
-        force=force,
-        refit=request["refit"],
-        trust_code=request["trust_code"],
-        kept=request["kept"] and KeptTrial(*request["kept"]),
-    )
+    force = request["force"]
+    with written_to(request["folder"], is_replaced=force) as folder:
+        run_training(
+            experiment,
+            folder,
+            display,
+            stop,
+            device=request["device"],
+            force=force,
+            refit=request["refit"],
+            trust_code=request["trust_code"],
+            kept=request["kept"] and KeptTrial(*request["kept"]),
+        )
 
 
 def _console(messages: Messages) -> Console:

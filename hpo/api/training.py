@@ -24,7 +24,7 @@ def train(
     quiet: bool = False,
     trust_code: bool = False,
 ) -> TrainedModel:
-    """Train one configuration in full; keep weights, metrics and spec in `folder`.
+    """Train one configuration in full; keep weights, metrics and spec in `folder`, or at a URL.
 
     The training has a process of its own, so that this one may use JAX. Progress goes to
     stderr unless `quiet` is set. `force` replaces a model that the folder holds, or a stopped

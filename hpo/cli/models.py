@@ -31,10 +31,23 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 10.0
 
+
+def _local(place: str) -> Path:
+    """The folder of a model, or a copy of that of a URL."""
+    if "://" not in place:
+        return Path(place)
+    from hpo.trained.remote import local_model  # imports pydantic
+
+    return local_model(place)
+
+
 TrainedFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="The folder that hpo train wrote.", autocompletion=completion.files
+        metavar="MODEL",
+        help="The folder that hpo train wrote, or its URL.",
+        parser=_local,
+        autocompletion=completion.files,
     ),
 ]
 NewDataFile = Annotated[
@@ -325,17 +338,21 @@ def ensemble(
     from hpo.report.models import ensemble as report
     from hpo.spec.words import count_text
     from hpo.study.signals import StoppedError, stop_signals
+    from hpo.trained.remote import written_to
 
     trials, objective = best_trials(study, storage, top, trust_code=trust_code)
     say = _saying(is_quiet=quiet)
     if len(trials) < top:
         say(f"{study} has {count_text(len(trials), 'trial')} that can be trained again.")
-    with stop_signals(lambda text: print_line(text, is_stderr=True)) as stop:
+    with (
+        written_to(out, is_replaced=force) as folder,
+        stop_signals(lambda text: print_line(text, is_stderr=True)) as stop,
+    ):
         try:
             made = run_ensemble(
                 trials,
                 objective,
-                out,
+                folder,
                 _showing(study, trials, say, is_quiet=quiet),
                 say,
                 stop,

@@ -36,10 +36,22 @@ StudyName = Annotated[
     str,
     typer.Argument(metavar="STUDY", help="The study's name.", autocompletion=completion.studies),
 ]
+
+
+def _place(written: str) -> str:
+    """A folder or a URL without a slash at its end."""
+    return written.rstrip("/") if "://" in written else str(Path(written))
+
+
 ModelFolder = Annotated[
-    Path,
+    str,
     typer.Option(
-        "-o", "--out", metavar="DIR", help="Folder to write.", autocompletion=completion.files
+        "-o",
+        "--out",
+        metavar="DIR",
+        help="Folder to write, or its URL.",
+        parser=_place,
+        autocompletion=completion.files,
     ),
 ]
 OutFile = Annotated[

@@ -132,6 +132,7 @@ def train(
     from hpo.api.winning import searched_winner
     from hpo.report.training import trained_view
     from hpo.spec.load import require_single
+    from hpo.trained.remote import written_to
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
@@ -139,16 +140,17 @@ def train(
         experiment = found.experiment
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
     experiment = require_single(experiment)
-    result = _trained(
-        experiment,
-        out,
-        device,
-        force=force,
-        refit=refit,
-        trust_code=trust_code,
-        is_quiet=quiet,
-        kept=found and found.kept,
-    )
+    with written_to(out, is_replaced=force) as folder:
+        result = _trained(
+            experiment,
+            folder,
+            device,
+            force=force,
+            refit=refit,
+            trust_code=trust_code,
+            is_quiet=quiet,
+            kept=found and found.kept,
+        )
     print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
 
 
@@ -192,23 +194,23 @@ def compress(
     from hpo.api.surroundings import data_home
     from hpo.report.models.compressed import compressed_view
     from hpo.trained.compress import WHOLE, Wanted, compared, compressing
+    from hpo.trained.remote import written_to
     from hpo.trained.save import check_free
 
     if not (bits <= 8 or bits == WHOLE):
         raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
-    if out.resolve() == model.resolve():
+    if Path(out).resolve() == model.resolve():
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
-    check_free(out, force)
-    wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate)
-    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
-    _trained(
-        experiment, out, device, force=force, refit=False, trust_code=trust_code, is_quiet=quiet
-    )
-    found = compared(model, out)
+    with written_to(out, is_replaced=force) as folder:
+        check_free(folder, force)
+        wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate)
+        experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
+        _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
+        found = compared(model, folder)
     if as_json:
-        print_json({"folder": str(out), **found.to_plain()})
+        print_json({"folder": out, **found.to_plain()})
         return
-    print_ending(compressed_view(found, model, out))
+    print_ending(compressed_view(found, model, Path(out)))
 
 
 def _trained(
@@ -217,9 +219,9 @@ def _trained(
     device: str | None,
     *,
     force: bool,
-    refit: bool,
     trust_code: bool,
     is_quiet: bool,
+    refit: bool = False,
     kept: KeptTrial | None = None,
 ) -> Trained:
     """Train one configuration, and show how it gets on."""

@@ -182,7 +182,7 @@ class DataSet:
     the most training rows.
 
     `extra` has the rows of `data.extra`, which lie after those that train. No number of rows counts
-    them.
+    them. `teacher` are the networks that answer for training rows within a step, if there are any.
     """
 
     task: Task
@@ -197,6 +197,7 @@ class DataSet:
     features: Features = field(default_factory=Features)
     folds: tuple[DataSet, ...] = ()
     extra: Split | None = None
+    teacher: tuple[Any, ...] = ()
 
     @cached_property
     def pixel_ends(self) -> tuple[np.ndarray, np.ndarray]:

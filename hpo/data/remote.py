@@ -7,12 +7,13 @@ its files. A process asks the server once for each URL, and fetches what has cha
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hpo.errors import DataError, cut
@@ -30,9 +31,38 @@ def fetched(url: str, key: str) -> Path:
     Raises:
         DataError: if it cannot be fetched.
     """
+    return copy_of(url, f"data.dataset.{key}: {shown(url)}")
+
+
+def copy_of(url: str, where: str) -> Path:
+    """The copy of what a URL names, which is fetched if it is new; messages begin with `where`.
+
+    Raises:
+        DataError: if it cannot be fetched.
+    """
     if url in _known and _known[url].exists():
         return _known[url]
-    where = f"data.dataset.{key}: {shown(url)}"
+    system, path = file_system(url, where)
+    try:
+        _known[url] = _copied(system, path, url)
+    except FileNotFoundError:
+        raise DataError(f"{where}: is not there: correct the URL.") from None
+    except Exception as error:
+        raise _unfetched(where, error) from None
+    return _known[url]
+
+
+def forget(url: str) -> None:
+    """Ask the server again where a URL is read next: this process has written to it."""
+    _known.pop(url, None)
+
+
+def file_system(url: str, where: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it; messages begin with `where`.
+
+    Raises:
+        DataError: without fsspec or the package of that file system.
+    """
     try:
         import fsspec
     except ImportError:
@@ -42,21 +72,25 @@ def fetched(url: str, key: str) -> Path:
         ) from None
     try:
         system, path = fsspec.core.url_to_fs(url)
-        _known[url] = _copied(system, path, url)
-    except FileNotFoundError:
-        raise DataError(f"{where}: is not there: correct the URL.") from None
     except Exception as error:  # each file system raises errors of its own packages
-        why = cut(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
-        raise DataError(
-            f"{where}: cannot be fetched ({why}): correct the URL, or copy the file."
-        ) from None
-    return _known[url]
+        raise _unfetched(where, error) from None
+    return system, path
+
+
+def why(error: Exception) -> str:
+    """The error of a file system in one line."""
+    return cut(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
+
+
+def _unfetched(where: str, error: Exception) -> DataError:
+    text = f"{where}: cannot be fetched ({why(error)}): correct the URL, or copy the file."
+    return DataError(text)
 
 
 def _copied(system: Any, path: str, url: str) -> Path:
     """The copy of a file or folder, fetched unless there is one of the same state."""
     infos = _infos(system, path)
-    folder = _folder() / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder = copies_folder() / hashlib.sha256(url.encode()).hexdigest()[:32]
     state = hashlib.sha256(repr([*infos.items()]).encode()).hexdigest()[:32]
     name = PurePosixPath(urlsplit(url).path or path).name or "data"
     there = folder / state / name
@@ -68,7 +102,7 @@ def _copied(system: Any, path: str, url: str) -> Path:
         raise OSError(f"the disk has no room for its {size:,} bytes")
     new = Path(tempfile.mkdtemp(prefix=f".{state}.", dir=folder))
     try:
-        for inner in infos:
+        for inner, info in infos.items():
             relative = (
                 PurePosixPath(inner).relative_to(PurePosixPath(path)) if inner != path else ""
             )
@@ -77,7 +111,7 @@ def _copied(system: Any, path: str, url: str) -> Path:
             target = new / name / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             with system.open(inner, "rb") as source, target.open("wb") as out:
-                shutil.copyfileobj(source, out, _PIECE)
+                _copy(source, out, info.get("size"))
         try:
             new.rename(folder / state)
         except OSError:
@@ -91,6 +125,16 @@ def _copied(system: Any, path: str, url: str) -> Path:
     return there
 
 
+def _copy(source: BinaryIO, out: BinaryIO, size: int | None) -> None:
+    """Copy a file, no more of it than the server says that it has."""
+    left = math.inf if size is None else int(size)
+    while piece := source.read(_PIECE):
+        left -= len(piece)
+        if left < 0:
+            raise OSError(f"sends more than the {size:,} bytes that it tells")
+        out.write(piece)
+
+
 def _infos(system: Any, path: str) -> Mapping[str, Mapping[str, Any]]:
     """What the server says of the file, or of each file in the folder, by their paths."""
     if not system.isdir(path):
@@ -101,7 +145,7 @@ def _infos(system: Any, path: str) -> Mapping[str, Mapping[str, Any]]:
     return dict(sorted(found.items()))
 
 
-def _folder() -> Path:
+def copies_folder() -> Path:
     """The folder of the copies: in the user's cache, or a temporary one where there is none."""
     named = os.environ.get("HPO_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,12 +26,26 @@ Result = TypeVar("Result")
 
 
 class Meter:
-    """Joules of the machine, divided equally among the pools that train at the time."""
+    """Who trains: joules of the machine are divided equally among the pools that do at the time."""
 
     def __init__(self, counters: Sequence[Counter] = ()) -> None:
         self._counters = counters
         self._training: dict[object, float] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._is_held = False
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A time in which no pool trains: it begins once none does, and others wait for its end."""
+        with self._lock:
+            self._is_held = True
+            self._lock.wait_for(lambda: not self._training)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_held = False
+                self._lock.notify_all()
 
     def counted(self, pool: object, train: Callable[[], Result]) -> tuple[Result, float]:
         """What a pool's training gives, and its joules; these are 0 where nothing is counted."""
@@ -43,13 +58,16 @@ class Meter:
 
     def _start(self, pool: object) -> None:
         with self._lock:
+            self._lock.wait_for(lambda: not self._is_held)
             self._divide()
             self._training[pool] = 0.0
 
     def _end(self, pool: object) -> float:
         with self._lock:
             self._divide()
-            return self._training.pop(pool)
+            joules = self._training.pop(pool)
+            self._lock.notify_all()
+            return joules
 
     def _divide(self) -> None:
         """Give what was used since the last look to those that train; without any, to nobody."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
@@ -90,7 +89,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 def trained_view(
-    name: str, trained: Trained, folder: Path, baselines: Sequence[BaselineResult] = ()
+    name: str, trained: Trained, folder: str, baselines: Sequence[BaselineResult] = ()
 ) -> RenderableType:
     """The metrics of each split, those of the study's baselines, and the folder of the model."""
     table = Table.grid(padding=(0, 2))

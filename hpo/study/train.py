@@ -39,6 +39,7 @@ from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.kept.files import KeptTrial
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
@@ -94,8 +95,8 @@ def train_to_folder(
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
-    if is_refit and folds_of(experiment.training) == 1:
-        raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
+    if is_refit:
+        _check_refit(experiment.training)
     start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
@@ -152,6 +153,14 @@ def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Po
     done = len(runs.curve())
     say(going_on_text(done, runs.to_epoch) if point.trial is None else taken_text(point.trial))
     return point
+
+
+def _check_refit(training: Any) -> None:
+    """Refuse `--refit` without folds, and beside a teacher, which answers for those of folds."""
+    if folds_of(training) == 1:
+        raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
+    if teacher_of(training) is not None:
+        raise HpoError("--refit: a teacher answers for the rows of each fold: leave --refit out.")
 
 
 def _provenance_of(experiment: Experiment, training: Any, data: DataSet, device: Any) -> Provenance:
@@ -234,7 +243,10 @@ def _made_ready(
     check_exported(training, is_trusted=around.trusts_code)
     tell_code(training, say)
     datasets = DataSets(
-        experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+        experiment.folder,
+        around.data_home,
+        DataCache(around.data_cache),
+        lesson_of(experiment, trusts_code=around.trusts_code),
     )
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)

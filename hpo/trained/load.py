@@ -157,12 +157,15 @@ class TrainedModel:
 def load(folder: str | Path, *, trust_code: bool = False) -> TrainedModel:
     """The model in a folder that `hpo train` wrote; its training data need not be there.
 
+    The folder may be a URL, such as `s3://bucket/model`, which is copied to this machine.
     `trust_code` runs the code of your own that its spec names.
 
     Raises:
         HpoError: for another folder.
     """
-    return replace(TrainedModel.read(folder), trusts_code=trust_code)
+    from hpo.trained.remote import local_model  # imports pydantic
+
+    return replace(TrainedModel.read(local_model(folder)), trusts_code=trust_code)
 
 
 def data_fingerprint(folder: Path) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -125,25 +125,10 @@ class Model:
         are those of the network, without the temperature.
         """
         features = [self.features(member, source) for member in self.members]
-        return self._mean(features, batch)
-
-    def outputs(self, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
-        """The outputs that give the mean prediction for features `[N, ...]`, float32 `[N, ..., K]`.
-
-        The members take the same features.
-        """
-        if len(self.members) == 1:
-            return self._outputs(self.members[0], x, batch)
-        kind = targets_of(self.description.task, self.description.outputs)
-        assert kind.outputs is not None, "a kind of targets whose predictions have a mean"
-        return kind.outputs(self._mean([x] * len(self.members), batch), self.data)
-
-    def _mean(self, features: Sequence[np.ndarray], batch: int) -> np.ndarray:
-        """The mean of the members' predictions, each from its own features."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
         for member, x in zip(self.members, features, strict=True):
-            outputs = self._outputs(member, x, batch).astype(np.float64)
+            outputs = self.outputs(member, x, batch).astype(np.float64)
             total = total + kind.predictions(outputs, member.data)
         found: np.ndarray = total / len(self.members)
         return found
@@ -191,7 +176,8 @@ class Model:
         """The compiled function from a member's weights and a batch of examples to outputs."""
         return answering(self.program, self.training)
 
-    def _outputs(self, member: Member, x: np.ndarray, batch: int) -> np.ndarray:
+    def outputs(self, member: Member, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
+        """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`."""
         parts, batch = [], max(batch, LEAST_BATCH)
         for start in range(0, len(x), batch):
             some = x[start : start + batch]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -88,6 +89,23 @@ def test_a_model_is_explained_by_rows_with_targets(hpo, folder, tmp_path):
     assert len(plain["importance"]) == 5
     refused = hpo(*words, "-o", str(tmp_path / "why"))
     assert "holds an explanation: give another folder, or --force" in refused.err
+
+
+def test_a_model_may_lie_at_a_url(hpo, spec, tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    url, words = "memory://of-commands/model", ("train", "flowers.yaml", "-o")
+    assert hpo("search", "flowers.yaml", "--quiet").code == 0
+    made = hpo(*words, f"{url}/", "-q")
+    assert made.code == 0, made.err
+    assert f"{url}/ holds weights" in made.out
+    assert fsspec.filesystem("memory").isfile("of-commands/model/metrics.json")
+    refused = hpo(*words, url)
+    assert f"-o {url}: holds a trained model: give another folder, or --force" in refused.err
+    np.savez(tmp_path / "new.npz", x=np.ones((3, 4)))
+    told = hpo("predict", url, str(tmp_path / "new.npz"), "-q")
+    assert told.code == 0, told.err
+    assert len(told.out.splitlines()) == 4
 
 
 def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):

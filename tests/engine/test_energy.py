@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,34 @@ def test_a_pool_that_fails_counts_no_longer() -> None:
     with pytest.raises(ZeroDivisionError):
         meter.counted("a", lambda: 1 // 0)
     assert meter.counted("a", lambda: None) == (None, 8.0)
+
+
+def test_nobody_trains_while_another_is_alone() -> None:
+    meter, order = Meter(), []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def train() -> None:
+        begun.set()
+        assert may_end.wait(60)
+        order.append("trained")
+
+    def measure() -> None:
+        with meter.alone():
+            later = threading.Thread(
+                target=meter.counted, args=("b", lambda: order.append("later"))
+            )
+            later.start()
+            later.join(0.05)
+            order.append("alone")
+        later.join()
+
+    first = threading.Thread(target=meter.counted, args=("a", train))
+    first.start()
+    assert begun.wait(60)
+    second = threading.Thread(target=measure)
+    second.start()
+    second.join(0.05)
+    may_end.set()
+    first.join()
+    second.join()
+    assert order == ["trained", "alone", "later"]

@@ -12,7 +12,7 @@ from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, require_single
-from hpo.spec.schema import variants_of
+from hpo.spec.schema import all_leaves, variants_of
 
 FILES = sorted(packaged_folder("search_spaces").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
@@ -40,6 +40,7 @@ def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
 # Needs of an optimizer that a space excludes, and what says so.
 _REFUSED = {
     "updates": ({"gradient", "own average"}, r"updates\.(accumulate|max_norm)"),
+    "updates_more": ({"own rate", "own average"}, r"updates\.(decay_on|spectral_norm)"),
     "averages": ({"own average"}, r"swa averages weights itself"),
 }
 
@@ -72,7 +73,7 @@ def test_every_range_of_augmentation_holds_0(name):
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_every_space_varies_something_and_says_what_it_is_for(path):
     assert path.read_text().startswith("# ")
-    model = path.stem if path.stem in MODELS else "mlp"
+    model = {"blocks": "resnet"}.get(path.stem, path.stem if path.stem in MODELS else "mlp")
     model = "realmlp" if path.stem.startswith("tables") else model
     space = experiment([path.stem], model, "adamw").space
     entries = parse_yaml(path.read_text(), path.name).values
@@ -84,6 +85,21 @@ def test_spaces_for_several_parts_go_together():
     found = experiment(names, "mlp", "sgd", {"model.name": {"choice": ["mlp", "cnn"]}})
     for seed in range(50):
         fill(found.training, found.space.draw(default_rng(seed)), 0)
+
+
+def test_every_optimizer_schedule_and_update_is_in_a_space():
+    includes = ["optimizers_all", "schedules_all", "updates", "updates_more"]
+    varied = experiment(includes, "mlp", "sgd").space.by_path
+    untuned = experiment(["untuned"], "mlp", "sgd").space.by_path
+    optimizers = [
+        name for space in (varied, untuned) for name in space["optimizer.name"].distribution.values
+    ]
+    all_rows = {name for name, entry in registry.OPTIMIZERS.items() if "all rows" in entry.needs}
+    assert {*optimizers} | all_rows == {*registry.OPTIMIZERS}
+    assert {*varied["optimizer.schedule.name"].distribution.values} == {*registry.SCHEDULES}
+    updates = {path for path, _ in all_leaves(Training) if path.startswith("updates.")}
+    # Clipping by the whole norm is in the space `regularization`, and the others name layers.
+    assert updates - {*varied} == {"updates.clip_norm", "updates.freeze", "updates.rates"}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("recipe_")])

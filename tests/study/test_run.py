@@ -64,7 +64,7 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
         assert costs["parameters"] == (4 + 1) * 8 + (8 + 1) * 3
         assert costs["train_seconds"] > 0
         assert costs["energy_joules"] > 0
-        assert ("latency_ms" in costs) == (trial.state is TrialState.COMPLETE)
+        assert "latency_ms" in costs or trial.state is not TrialState.COMPLETE
         if trial.values:
             assert trial.values == (trial.losses[-1], costs["latency_ms"])
 

@@ -201,7 +201,10 @@ class Stream:
         # A program takes only the shape of a piece of a streamed split.
         self._validation = None if piece else jax.device_put(held_rows(rows), device)
         self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
-        self._synonyms = jax.device_put(data.transform.synonyms, device)
+        self._beside = {
+            "synonyms": jax.device_put(data.transform.synonyms, device),
+            "teacher": jax.device_put(data.teacher, device),
+        }
 
     @property
     def shapes(self) -> DeviceData:
@@ -210,9 +213,7 @@ class Stream:
             name: jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
             for name, a in self._train.held.items()
         }
-        return DeviceData(
-            train, self._validation, self._piece, synonyms=self._synonyms, is_chunked=True
-        )
+        return DeviceData(train, self._validation, self._piece, is_chunked=True, **self._beside)
 
     @property
     def chunk_bytes(self) -> int:
@@ -258,7 +259,7 @@ class Stream:
                 for at in islice(course.ahead(), int(counts[i])):
                     for part in course.micro_batches(at):
                         slots[i, part[2]] = self._slots[part]
-        data = DeviceData(self._chunk, self._validation, synonyms=self._synonyms, is_chunked=True)
+        data = DeviceData(self._chunk, self._validation, is_chunked=True, **self._beside)
         return data, {"rows": slots}
 
     def close(self) -> None:

@@ -98,7 +98,9 @@ class Compiler:
         """
         # The same program may be compiled for whole data sets and for chunks.
         shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
-        which, asked = (program, shapes, len(devices_of(device))), (plans.usual, plans.others)
+        teacher = jax.tree.structure(data.teacher)  # its networks may differ in more than shapes
+        which = program, shapes, teacher, len(devices_of(device))
+        asked = plans.usual, plans.others
         with self._lock:
             by_plans = self._kept[which] = self._kept.pop(which, {})
             if len(self._kept) > _MOST_PROGRAMS:

@@ -39,13 +39,15 @@ class DeviceData:
 
     `train` holds arrays `[N, ...]`, or `[slots, rows, ...]` where `is_chunked`. `validation` holds
     arrays `[chunks, rows, ...]`, or an index of rows; it is None where the split is streamed, and
-    `piece` then has the shapes in which its rows come. `synonyms` are those of `data.text`.
+    `piece` then has the shapes in which its rows come. `synonyms` are those of `data.text`, and
+    `teacher` the networks of a teacher that answers within a step.
     """
 
     train: Batch
     validation: Batch | Index | None
     piece: Batch | None = None
     synonyms: AnyArray | None = None
+    teacher: tuple[Any, ...] = ()
     is_chunked: bool = field(default=False, metadata={"static": True})
 
     def without_piece(self) -> DeviceData:
@@ -91,7 +93,12 @@ def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     if data.folds:
         return DeviceData(data.resident, None)
     rows = whole_rows if is_whole else held_rows
-    return DeviceData(data.resident, rows(data.validation), synonyms=data.transform.synonyms)
+    return DeviceData(
+        data.resident,
+        rows(data.validation),
+        synonyms=data.transform.synonyms,
+        teacher=data.teacher,
+    )
 
 
 def held_rows(split: Split) -> Batch | Index:

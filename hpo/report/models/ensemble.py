@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -16,7 +15,7 @@ from hpo.trained.ensembles.write import ENSEMBLES, Ensembled
 from hpo.trained.save import plain_splits
 
 
-def ensemble_view(made: Ensembled, folder: Path) -> RenderableType:
+def ensemble_view(made: Ensembled, folder: str) -> RenderableType:
     """The metrics of each split, a row each for the winner and the means, and the shares."""
     table = Table.grid(padding=(0, 2))
     first = next(iter(made.compared.values()))
@@ -43,7 +42,7 @@ def ensemble_view(made: Ensembled, folder: Path) -> RenderableType:
     )
 
 
-def as_json(made: Ensembled, folder: Path) -> dict[str, Any]:
+def as_json(made: Ensembled, folder: str) -> dict[str, Any]:
     """The same as plain values."""
     return {
         "name": made.name,

@@ -20,11 +20,12 @@ from hpo.trained.save import plain_metrics
 
 _MOST_COLUMNS, _MOST_CLASSES = 20, 12
 _BAR = 20
+_MOST_TEXTS, _MOST_WORDS = 8, 5
 
 
 def explain_view(name: str, found: Explanation) -> RenderableType:
     """The parts of an explanation that there are, one after another."""
-    parts = [_importance, _attribution, _confusion, _calibration, _worst]
+    parts = [_importance, _attribution, _confusion, _calibration, _worst, _words]
     shown = [part for make in parts if (part := make(found)) is not None]
     head = Text.assemble((name, "bold"), f"  {count_text(found.rows, 'row')}: ")
     head.append(metrics_text(found.metrics))
@@ -54,7 +55,9 @@ def _attribution(found: Explanation) -> RenderableType | None:
     sizes = mean_sizes(found.attribution)[:_MOST_COLUMNS]
     most = max(sizes[0][1], 1e-30)
     rows = [(name, number_text(size), _bar(size / most)) for name, size in sizes]
-    return _titled("column, and the mean size of its part in an answer", (), rows)
+    title = "column, and the mean size of its part in an answer"
+    gap = number_text(found.attribution.gap)
+    return _titled(f"{title} (gap {gap})", (), rows)
 
 
 def _bar(share: float) -> str:
@@ -113,6 +116,19 @@ def _worst(found: Explanation) -> RenderableType | None:
     return _titled("the worst rows", ("row", "truth", "answer", "loss"), rows)
 
 
+def _words(found: Explanation) -> RenderableType | None:
+    """The words that change the answers of some rows most."""
+    rows = []
+    for one in found.words[:_MOST_TEXTS]:
+        places = sorted(range(len(one.words)), key=lambda place: -abs(one.parts[place]))
+        told = [f"{one.words[p]} {one.parts[p]:+.3g}" for p in places[:_MOST_WORDS]]
+        rows.append((f"{one.row:,}", one.column, ", ".join(told)))
+    if not rows:
+        return None
+    heads = ("row", "column", "words")
+    return _titled("the words whose absence changes the answer most, by how much", heads, rows)
+
+
 def _titled(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     if heads:
@@ -147,6 +163,9 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "confusion": None if found.confusion is None else found.confusion.tolist(),
         "calibration": [one._asdict() for one in found.calibration],
         "calibration_error": None if found.errors is None else plain_metrics(found.errors),
+        "words": [
+            {**one._asdict(), "parts": [_plain(part) for part in one.parts]} for one in found.words
+        ],
         "worst": [{**one._asdict(), "loss": _plain(one.loss)} for one in found.worst],
     }
 

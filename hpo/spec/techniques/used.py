@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Numbers of a model, and not of its training alone.
-_BITS = ("compression.weights.", "compression.activations.")
+_BITS = ("compression.weights.", "compression.activations.bits", "compression.activations.top")
 
 
 class Holder(NamedTuple):

@@ -20,21 +20,21 @@ from hpo.spec.code.own_code import Own
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import is_own, name_of
-from hpo.study.backends.teacher import taught_by
+from hpo.study.backends.teacher import Lesson, taught_by
 from hpo.study.executors.messages import DataReference
 
 
 class DataSets:
     """The data sets of a study, by their specs; a space may vary how they are normalised.
 
-    Those of a study with a teacher have its answers for the training rows.
+    Those of a study with a teacher have its answers for the training rows, or the teacher itself.
     """
 
     def __init__(
-        self, folder: Path, home: Path | None, cache: DataCache, teacher: str | None = None
+        self, folder: Path, home: Path | None, cache: DataCache, lesson: Lesson | None = None
     ) -> None:
         self._folder, self._home, self._cache = folder, home, cache
-        self._teacher = teacher
+        self._lesson = lesson
         self._loaded: dict[DataSpec, DataSet] = {}
         self._references: dict[DataSpec, DataReference] = {}
 
@@ -74,12 +74,18 @@ class DataSets:
     def _read(self, spec: DataSpec) -> DataSet:
         key = _any_batch(spec)
         if key not in self._loaded:
-            data = load_data(spec, self._folder, self._home, self._cache)
-            data = corrupted(data, spec, self._folder)
-            if self._teacher is not None:
-                data = taught_by(self._teacher, self._folder, data)
+            data = self._plain(spec)
+            if self._lesson is not None:
+                data = taught_by(
+                    self._lesson, data, lambda leaves: self._plain(with_leaves(spec, leaves))
+                )
             self._loaded[key] = data
         return self._loaded[key]
+
+    def _plain(self, spec: DataSpec) -> DataSet:
+        """The data set without a teacher."""
+        data = load_data(spec, self._folder, self._home, self._cache)
+        return corrupted(data, spec, self._folder)
 
 
 def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[str, Own]) -> None:

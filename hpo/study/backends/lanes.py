@@ -12,7 +12,7 @@ from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.energy import energy_counters
+from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
@@ -24,17 +24,17 @@ from hpo.engine.training.techniques.updates import check_updates
 from hpo.errors import HpoError
 from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import budget_of
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.latency import Latencies, Trained, settled_engine
 from hpo.study.backends.own_numbers import (
     check_changes,
     check_rows,
@@ -46,9 +46,10 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
-from hpo.study.log.events import StudyState
+from hpo.study.log.notes import EXPORTED
 from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
@@ -73,11 +74,14 @@ class LaneBackend:
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
-        self._counters = energy_counters(self._devices, self._search.goal.metrics)
+        self._meter = Meter(energy_counters(self._devices, self._search.goal.metrics))
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
-            experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+            experiment.folder,
+            around.data_home,
+            DataCache(around.data_cache),
+            lesson_of(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
@@ -118,8 +122,15 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
+<<<<<<< HEAD
         precisions = Precisions(pools[0], self._cache, journal, self._say)
         executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
+=======
+        self._experiment = settled_precision(
+            self._experiment, self._data, pools[0], self._cache, journal, self._say
+        )
+        executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
+>>>>>>> main
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain
@@ -130,7 +141,11 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
+<<<<<<< HEAD
         prepare = self._preparer(plan.merging, journal.state, precisions)
+=======
+        prepare = self._preparer(plan.merging, journal)
+>>>>>>> main
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -142,30 +157,53 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
+<<<<<<< HEAD
     def _preparer(
         self, merging: Merging, state: StudyState, precisions: Precisions
     ) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
         experiment, platform = self._experiment, self._platform
         is_auto = experiment.training.train.precision == AUTO
+=======
+    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
+        """Makes a trial's work from its hparams and its number."""
+        experiment, platform, state = self._experiment, self._platform, journal.state
+
+        def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
+            training = merging.of(fill(experiment.training, hparams, number))
+            data = self._datasets.load(training.data)
+            return with_start(with_rows(training, data.train_rows), data, experiment.folder), data
+
+        latencies = self._latencies(trained, journal)
+>>>>>>> main
         # The first of all equal programs serves every trial, so that its label is computed once.
         programs: dict[Program, Program] = {}
 
         def prepare(hparams: HParams, number: int) -> Work:
-            training = merging.of(fill(experiment.training, hparams, number))
-            data = self._datasets.load(training.data)
-            training = with_start(with_rows(training, data.train_rows), data, experiment.folder)
+            training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
             training = precisions.settled(training, data, varying)
             if is_auto and (self._sizes is None or "data.image_size" not in hparams):
                 precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = known_costs(training, data, platform, self._search.goal.metrics)
+            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
+            if latencies is not None:
+                costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
         return prepare
+
+    def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
+        """What measures the latency of a trial before it trains; None where that is not asked."""
+        metrics, space = self._search.goal.metrics, self._experiment.space
+        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        if engine is not None:
+            self._say(str(engine))
+        if engine is None or engine.name != EXPORTED:
+            return None
+        return Latencies(trained, self._platform, journal.state, self._meter.alone)
 
 
 def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
@@ -282,7 +320,8 @@ def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> Non
 
 def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
     """Each value of the techniques of a space, with each normalisation of its model."""
-    places = {"optimizer.name", *(technique.place for technique in TECHNIQUES.values())}
+    lines = [line for line in TECHNIQUES.values() if line.needs or line.excludes]
+    places = {"optimizer.name", *(line.place for line in lines)}
     chosen: list[HParams] = [{}]
     norms: list[HParams] = [{}]
     ranges: HParams = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.data.cache import DataCache
 from hpo.data.dataset import NO_DATA, DataSet
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.energy import energy_counters
+from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
 from hpo.engine.pools.streaming import budget_bytes, data_bytes
 from hpo.engine.task_program import TaskProgram, split_task
@@ -47,7 +47,7 @@ class TaskBackend:
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
         searched = require_search(experiment).goal.metrics
-        self._counters = energy_counters(self._devices, searched)
+        self._meter = Meter(energy_counters(self._devices, searched))
         self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         training: Any = experiment.training
         tell_code(training, say)
@@ -67,7 +67,7 @@ class TaskBackend:
     ) -> Crew:
         """Start a pool at each place, by the plan that is pinned or usual."""
         pools = places(self._devices, is_meshed=self._platform != "cpu")
-        executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
+        executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain

@@ -1,50 +1,248 @@
-"""The answers of a teacher for the training rows of a study: `compression.teacher.from`."""
+"""The answers of a teacher for the training rows of a study: `compression.teacher.from`.
+
+They are computed once and lie beside the rows. Where a study changes rows at random, the teacher's
+networks lie there instead and answer within each step.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, apart, of_folds
 from hpo.engine.training.compression.distillation import ANSWERS
+from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
+from hpo.spec.experiment import Experiment
+from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.data import Task
+from hpo.spec.techniques.used import holders
 from hpo.spec.words import shown
 
-_TASKS = ("classification", "multilabel", "regression", "segmentation")
+if TYPE_CHECKING:
+    from hpo.trained.model import Member, Model
+
+_TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
+# What a teacher may have had of its own: how features were made of the same rows.
+_FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns")
+# Rows by which the scaling of a step is compared with that of the teacher.
+_COMPARED = 64
 
 
-def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
-    """A data set whose rows that train have the outputs of a trained model as an array.
+@dataclass(frozen=True)
+class Lesson:
+    """A study's teacher: the folder as written, whether it answers in the step, and its code."""
 
-    A relative name of its folder starts at `folder`. It trained on the same rows, so that its
-    answers tell nothing of validation rows.
+    name: str
+    folder: Path
+    in_step: bool
+    trusts_code: bool = False
+
+    @property
+    def where(self) -> str:
+        """The beginning of an error's sentence."""
+        return f"compression.teacher.from: {shown(self.name)}"
+
+
+class _Voice(NamedTuple):
+    """A model of a teacher: its share of the mean answer, and the data set as it takes it."""
+
+    model: Model
+    share: float
+    data: DataSet
+
+    def members(self, fold: int | None) -> Sequence[Member]:
+        """The members that have not seen the validation rows of a fold; all of them without."""
+        return self.model.members if fold is None else self.model.members[fold : fold + 1]
+
+
+def lesson_of(experiment: Experiment, *, trusts_code: bool = False) -> Lesson | None:
+    """The teacher that an experiment names; None without one.
+
+    It answers in the step if any trial may change its rows.
+    """
+    training: Any = experiment.training
+    name = teacher_of(training)
+    if name is None:
+        return None
+    changes = {path for change in training.train.changes for path in change.hparams}
+    paths = {*changes, *training.train.schedules, *(d.path for d in experiment.space.dimensions)}
+    varies = any(path.split(".")[0] == "augment" for path in paths)
+    in_step = varies or any(holders(training, "changed rows"))
+    return Lesson(name, experiment.folder, in_step, trusts_code)
+
+
+def taught_by(
+    lesson: Lesson, data: DataSet, reread: Callable[[dict[str, Any]], DataSet]
+) -> DataSet:
+    """A data set whose rows that train have a teacher's outputs as an array, or which has it.
+
+    It trained on the same rows, so that its answers tell nothing of validation rows. Of folds, the
+    member answers that trained on the fold. `reread` gives the data set with other leaves of the
+    section `data`, for one that scales in its own way.
 
     Raises:
         HpoError: for a folder without a trained model, or one of other data.
     """
-    from hpo.trained.load import data_fingerprint
-    from hpo.trained.model import load_model  # reads models, and few studies have one
-    from hpo.trained.save import CODE_FOLDER
+    from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
 
-    where = f"compression.teacher.from: {shown(name)}"
     if data.task not in _TASKS:
-        raise HpoError(f"{where}: a teacher answers for classes or values, not {data.task}.")
-    there = (folder / Path(name).expanduser()).resolve()
-    if (there / CODE_FOLDER).is_dir():
-        raise HpoError(f"{where} has code of its own, which is not run here: name another teacher.")
-    model = load_model(there)
-    if data_fingerprint(there) != data.fingerprint:
+        raise HpoError(f"{lesson.where}: a teacher answers for classes or values, not {data.task}.")
+    there = (lesson.folder / Path(lesson.name).expanduser()).resolve()
+    found = load_answering(there, is_trusted=lesson.trusts_code)
+    models, shares = (
+        (found.models, found.shares) if isinstance(found, Ensemble) else ((found,), (1.0,))
+    )
+    voices = [
+        _Voice(model, share, _as_seen(lesson, model, data, reread))
+        for model, share in zip(models, shares, strict=True)
+    ]
+    for voice in voices:
+        _check(lesson, voice.model, data)
+    # The answers for each position of a text would take a vocabulary's width of memory.
+    if lesson.in_step or data.task == "language":
+        return replace(data, teacher=_networks(lesson, voices, data))
+    return _of_folds(voices, data) if data.folds else _of_one(voices, data)
+
+
+def _as_seen(
+    lesson: Lesson, model: Model, data: DataSet, reread: Callable[[dict[str, Any]], DataSet]
+) -> DataSet:
+    """The data set with the features that a teacher takes."""
+    from hpo.trained.load import data_fingerprint
+
+    wanted = data_fingerprint(model.folder)
+    if wanted == data.fingerprint:
+        return data
+    section = model.training.data
+    other = reread({name: getattr(section, name) for name in _FEATURES})
+    if other.fingerprint == wanted:
+        return other
+    raise HpoError(
+        f"{lesson.where} was trained on other rows: train it with the section data of this spec, "
+        "so that it has seen no validation rows."
+    )
+
+
+def _check(lesson: Lesson, model: Model, data: DataSet) -> None:
+    """Refuse answers of another shape, and a model that has seen the rows of every fold."""
+    own = math.prod(data.train.y.shape[1:]) if data.task == "regression" else data.outputs
+    if model.description.outputs != own:
         raise HpoError(
-            f"{where} was trained on other rows, or scaled them in another way: train it with the "
-            "section data of this spec, so that it has seen no validation rows."
+            f"{lesson.where} has {model.description.outputs} answers where the data have {own}, as "
+            "those with quantiles do: name another."
         )
-    parts = [data.train] if data.extra is None else [data.train, data.extra]
-    answers = np.concatenate([model.outputs(part.x) for part in parts])
-    if data.task == "regression" and answers.size != sum(part.y.size for part in parts):
-        raise HpoError(f"{where} has several answers for a target, as quantiles are: name another.")
-    held, rows = {**data.resident, ANSWERS: answers}, len(data.train)
-    own = slice(0, rows), slice(rows, len(answers))
-    train, *extra = (Split(held, one, data.train.scale) for one, _ in zip(own, parts, strict=False))
-    return replace(data, train=train, extra=extra[0] if extra else None)
+    if data.folds and len(model.members) != len(data.folds):
+        raise HpoError(
+            f"{lesson.where} has seen the validation rows of every fold: train it without --refit."
+        )
+    if data.folds and lesson.in_step:
+        raise HpoError(
+            f"{lesson.where} answers for rows as they are where data.folds has several training "
+            "splits: remove augment or data.folds."
+        )
+
+
+def _of_one(voices: Sequence[_Voice], data: DataSet) -> DataSet:
+    """The data set whose training rows, then its extra ones, have the answers."""
+    names = ["train"] if data.extra is None else ["train", "extra"]
+    parts = [_answers(voices, data.task, name) for name in names]
+    held = {**data.resident, ANSWERS: np.concatenate(parts)}
+    rows = len(data.train)
+    places = slice(0, rows), slice(rows, rows + sum(map(len, parts[1:])))
+    splits: dict[str, Any] = {
+        name: Split(held, own, data.train.scale) for name, own in zip(names, places, strict=False)
+    }
+    return replace(data, **splits)
+
+
+def _of_folds(voices: Sequence[_Voice], data: DataSet) -> DataSet:
+    """The data set of folds whose training rows have the answers of the fold's own members."""
+    # A row has another answer in each fold.
+    data = apart(data) if _share_rows(data) else data
+    resident = data.resident
+    answers: Any = None
+    for number, fold in enumerate(data.folds):
+        for name in ("train", "extra"):
+            if name not in fold.splits:
+                continue
+            found = _answers(voices, data.task, name, number)
+            if answers is None:
+                answers = np.zeros((len(resident["y"]), *found.shape[1:]), np.float32)
+            answers[fold.splits[name].places] = found
+    held = {**resident, ANSWERS: answers}
+    folds = []
+    for fold in data.folds:
+        own: dict[str, Any] = {
+            name: Split(held, split.rows, split.scale)
+            for name, split in fold.splits.items()
+            if name != "test"
+        }
+        folds.append(replace(fold, **own))
+    return of_folds(folds)
+
+
+def _share_rows(data: DataSet) -> bool:
+    """Whether a row lies once and trains in several folds."""
+    places = np.concatenate([fold.train.places for fold in data.folds])
+    return len(np.unique(places)) < len(places)
+
+
+def _answers(
+    voices: Sequence[_Voice], task: Task, name: str, fold: int | None = None
+) -> np.ndarray:
+    """The outputs of a teacher for the rows of a split, float32 `[N, ..., K]`."""
+    found, shares = [], []
+    for voice in voices:
+        own = voice.data if fold is None else voice.data.folds[fold]
+        members, x = voice.members(fold), own.splits[name].x
+        found += [voice.model.outputs(member, x) for member in members]
+        shares += [voice.share / len(members)] * len(members)
+    if len(found) == 1:
+        return found[0]
+    mean = mean_answer(task, jnp.stack(found), jnp.array(shares, jnp.float32))
+    return np.asarray(mean)
+
+
+def _networks(lesson: Lesson, voices: Sequence[_Voice], data: DataSet) -> tuple[Network, ...]:
+    """The networks of a teacher, for features as `data` has them."""
+    found = []
+    for voice in voices:
+        model, own = voice.model, voice.data
+        scale = None if own is data else _scale(lesson, data, own)
+        share = np.float32(voice.share / len(model.members))
+        program = model.program.of_its_own(model.training)
+        found += [
+            Network(jax.device_get(one.weights), scale, share, program, model.training)
+            for one in model.members
+        ]
+    return tuple(found)
+
+
+def _scale(lesson: Lesson, data: DataSet, own: DataSet) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that turn features of `data` into those of `own`.
+
+    Raises:
+        HpoError: where a factor and an offset for each feature do not.
+    """
+    ways = [(one.transform.offset, one.transform.divisor) for one in (data, own)]
+    first, wanted = (one.train.x[:_COMPARED] for one in (data, own))
+    if first.shape == wanted.shape:
+        scale = scale_between(*ways)
+        try:
+            found = first * scale[0] + scale[1]
+        except ValueError:  # numbers of other columns
+            found = np.zeros(0)
+        if found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-4, atol=1e-4):
+            return scale
+    raise HpoError(
+        f"{lesson.where} makes its features in another way, which no step can repeat beside "
+        "augment: train it with the section data of this spec, or remove augment."
+    )

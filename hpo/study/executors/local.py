@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from hpo.data.dataset import DataSet
-from hpo.engine.energy import Counter, Meter
+from hpo.engine.energy import Meter
 from hpo.engine.mesh import Place
 from hpo.engine.pools.pool import Pool
 from hpo.engine.programs.compiler import Compiler
@@ -66,14 +66,14 @@ def local_executor(
     places: Sequence[Place],
     cache: Path | None,
     data_of: DataOf,
-    counters: Sequence[Counter] = (),
+    meter: Meter,
 ) -> LocalExecutor:
     """An executor with a pool at each of these places; compiled programs are kept in `cache`.
 
-    The `counters` measure the energy that the pools use.
+    The `meter` measures the energy that the pools use.
     """
     use_jax_cache(cache)
-    compiler, meter = Compiler(cache), Meter(counters)
+    compiler = Compiler(cache)
     return LocalExecutor([Pool(place, compiler, meter) for place in places], compiler, data_of)
 
 

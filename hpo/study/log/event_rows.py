@@ -32,7 +32,7 @@ from hpo.study.log.events import (
     StopReason,
     Times,
 )
-from hpo.study.log.notes import Learn, Move, Numbers, Precision, note_from
+from hpo.study.log.notes import Engine, Learn, Move, Numbers, Precision, note_from
 from hpo.trial import Exploit, Run, TrialState
 
 # Made once, because `json.dumps` with an option makes a new encoder for every call.
@@ -97,7 +97,7 @@ def to_row(event: Event) -> EventRow:
             value = {"reason": what.reason}
         case Pin():
             value = {"program": what.program, "plan": dict(what.plan)}
-        case Move() | Learn() | Numbers() | Precision() | Baseline():
+        case Move() | Learn() | Numbers() | Precision() | Engine() | Baseline():
             value = what.to_value()
         case Times():
             value = {name: dict(seconds) for name, seconds in what.threads.items()}
@@ -157,7 +157,7 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Stop(_reason(value["reason"]))
         case "pin":
             what = Pin(_text(value["program"]), _pinned(value["program"], _mapping(value["plan"])))
-        case "move" | "learn" | "numbers" | "precision":
+        case "move" | "learn" | "numbers" | "precision" | "engine":
             what = note_from(kind, value)
         case "baseline":
             what = baseline_from(value)

@@ -20,7 +20,7 @@ from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.judging import Judging
 from hpo.study.log.lineage import Lineage, Segment, trained_by
-from hpo.study.log.notes import Learn, Move, Note, Numbers, Precision
+from hpo.study.log.notes import Engine, Learn, Move, Note, Numbers, Precision
 from hpo.trial import Exploit, HParams, Run, Trial, Trials, TrialState, is_finite
 
 Metrics: TypeAlias = Mapping[str, float]
@@ -318,7 +318,7 @@ class StudyState:
                 self.stop = stop
             case Pin(program=program, plan=plan):
                 self.pins[program] = plan
-            case Move() | Learn() | Numbers() | Precision() as note:
+            case Move() | Learn() | Numbers() | Precision() | Engine() as note:
                 self.notes.append(note)
             case Baseline() as baseline:
                 self.baselines[baseline.key] = baseline

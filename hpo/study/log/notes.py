@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from hpo.space import RangeMove
 from hpo.spec.file.passwords import without_password
@@ -122,7 +122,36 @@ class Precision:
         return f"{whose} train in {self.name}: {self.why}."
 
 
-Note: TypeAlias = Move | Learn | Numbers | Precision
+EXPORTED: Final = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine that measures `latency_ms` in the study, and why not the one of exported models.
+
+    One engine measures all trials, since those of several cannot be compared.
+    """
+
+    kind: ClassVar[str] = "engine"
+    name: str
+    why: str = ""
+
+    def to_value(self) -> dict[str, Any]:
+        """The note as plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if self.name == EXPORTED:
+            return "latency_ms is that of the exported model in onnxruntime, for one row on a CPU."
+        return f"latency_ms is that of the model in {self.name}: {self.why.rstrip('.')}."
+
+
+Note: TypeAlias = Move | Learn | Numbers | Precision | Engine
+
+
+def decided_engine(notes: Iterable[Note]) -> Engine | None:
+    """The engine that a study has decided on, from its notes."""
+    return next((note for note in notes if isinstance(note, Engine)), None)
 
 
 def decided_precision(notes: Iterable[Note]) -> Precision | None:
@@ -143,6 +172,8 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
         return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
     if kind == Numbers.kind:
         return Numbers({str(name): str(why) for name, why in value["static"].items()})
+    if kind == Engine.kind:
+        return Engine(str(value["name"]), str(value["why"]))
     if kind == Precision.kind:
         program = str(value.get("program", ""))
         return Precision(str(value["name"]), str(value["why"]), program)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from hpo.study.log.events import Cost
+from hpo.study.log.notes import EXPORTED, decided_engine
 from hpo.study.storage.journal import Journal
 from hpo.trial import Run
 
@@ -23,8 +24,11 @@ class Costing:
 
     @property
     def is_timed(self) -> bool:
-        """Whether the study asks for `latency_ms`."""
-        return "latency_ms" in self._journal.state.goal.metrics
+        """Whether the study asks for `latency_ms`, and JAX measures it after a trial's training."""
+        state = self._journal.state
+        engine = decided_engine(state.notes)
+        is_exported = engine is not None and engine.name == EXPORTED
+        return "latency_ms" in state.goal.metrics and not is_exported
 
     def price(self, trial: int, costs: Mapping[str, float]) -> bool:
         """Note the costs of a new trial's shape; whether these alone break a constraint."""

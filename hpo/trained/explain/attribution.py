@@ -1,12 +1,13 @@
 """Integrated gradients: the part of each feature in an answer.
 
 Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv:1703.01365),
-Equation 1; the integral is by Gauss and Legendre.
+Equation 1; the integral is by Gauss and Legendre, in pieces that are
+halved until they are complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,11 +23,17 @@ from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
 from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.explain.importance import Columns, permuted
-from hpo.trained.model import Member, Model
+from hpo.trained.model import LEAST_BATCH, Member, Model
 
-# Networks of relu have kinks on the way, which need many.
-_POINTS = 512
-_ROWS_AT_ONCE = 256
+# Pieces of the way from the base to a row at first, and points in each.
+_PIECES, _POINTS = 32, 4
+# How often a piece is halved at most, and how many pieces of a way a row may have at once.
+_HALVINGS, _MOST_PIECES = 8, 128
+# How close the parts are to be to the rise, as a share of the largest rise of all rows. The limit
+# of a piece supposes that this number of pieces of a way have a gap.
+_GAP, _KINKS = 1e-3, 16
+_ROUNDING = 1e-6
+_PIECES_AT_ONCE, _NUMBERS_AT_ONCE = 1024, 1 << 22
 
 
 class Attribution(NamedTuple):
@@ -117,14 +124,68 @@ def _member_parts(
     model: Model, member: Member, x: np.ndarray, base: np.ndarray, found: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The parts of the features of each row in the answers of a member, and their rises."""
+    answer = jax.jit(partial(_answers, model.program, model.training))
     integrate = jax.jit(partial(_integrated, model.program, model.training))
-    parts, rises = [], []
-    for start in range(0, len(x), _ROWS_AT_ONCE):
-        some = [array[start : start + _ROWS_AT_ONCE] for array in (x, base, found)]
-        own, rise = integrate(member.weights, *some)
-        parts.append(np.asarray(own, np.float64))
-        rises.append(np.asarray(rise, np.float64))
-    return np.concatenate(parts), np.concatenate(rises)
+    size = min(max(_NUMBERS_AT_ONCE // max(1, x[0].size), LEAST_BATCH), _PIECES_AT_ONCE)
+
+    def of(function: Any, rows: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
+        pieces = []
+        for start in range(0, len(rows), size):
+            # Pieces of one shape are compiled once.
+            at = np.resize(rows[start : start + size], size)
+            more = [np.resize(one[start : start + size], size) for one in places]
+            told = function(member.weights, x[at], base[at], found[at], *more)
+            count = len(rows[start : start + size])
+            pieces.append([np.asarray(one, np.float64)[:count] for one in told])
+        return [np.concatenate(one) for one in zip(*pieces, strict=True)]
+
+    rows = np.arange(len(x))
+    (last,), (first,) = (of(answer, rows, np.full(len(x), end, np.float32)) for end in (1, 0))
+    rises = last - first
+    # Answers of 32 bits are no more exact than this.
+    least = _ROUNDING * max(np.abs(last).max(), np.abs(first).max())
+    limit = max(_GAP * np.abs(rises).max() / _KINKS, least)
+    return _in_pieces(lambda *some: of(integrate, *some), x.shape, limit), rises
+
+
+def _in_pieces(
+    integrate: Callable[..., list[np.ndarray]], shape: tuple[int, ...], limit: float
+) -> np.ndarray:
+    """The integral of each row over the whole way; pieces with gaps above `limit` are halved.
+
+    A network of relu has kinks on the way. Only the pieces with a kink have gaps.
+    """
+    total, width = np.zeros(shape), 1 / _PIECES
+    rows = np.repeat(np.arange(shape[0]), _PIECES)
+    starts = np.tile(np.arange(_PIECES) * width, shape[0])
+    for level in range(_HALVINGS + 1):
+        parts, gaps = integrate(
+            rows, starts.astype(np.float32), np.full(len(rows), width, np.float32)
+        )
+        is_done = (np.abs(gaps) <= limit) | ~np.isfinite(gaps)
+        # Answers that rise in steps have gaps everywhere, which no halving closes.
+        if level == _HALVINGS or 2 * (~is_done).sum() > _MOST_PIECES * shape[0]:
+            is_done[:] = True
+        np.add.at(total, rows[is_done], parts[is_done])
+        if is_done.all():
+            break
+        rows, starts, width = rows[~is_done].repeat(2), starts[~is_done].repeat(2), width / 2
+        starts[1::2] += width
+    return total
+
+
+def _answers(
+    program: Program,
+    training: Training,
+    weights: Any,
+    x: Float[Array, "B ..."],
+    base: Float[Array, "B ..."],
+    found: Int[Array, " B"],
+    place: Float[Array, " B"],
+) -> tuple[Float[Array, " B"]]:
+    """The answer for each row at a place of the way, from 0 at the base to 1."""
+    at = base + _beside(place, x) * (x - base)
+    return (_answer(program, training, weights, at, found),)
 
 
 def _integrated(
@@ -134,23 +195,40 @@ def _integrated(
     x: Float[Array, "B ..."],
     base: Float[Array, "B ..."],
     found: Int[Array, " B"],
+    start: Float[Array, " B"],
+    width: Float[Array, " B"],
 ) -> tuple[Float[Array, "B ..."], Float[Array, " B"]]:
-    own, step = program.of_its_own(training), x - base
+    """The parts over a piece of the way, and how far they are from the rise over it."""
+    step = x - base
 
-    def answer(at: Float[Array, "B ..."]) -> Float[Array, " B"]:
-        state = weights["params"], weights["variables"]
-        outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
-        return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
+    def answer(at: Any) -> Float[Array, " B"]:
+        return _answer(program, training, weights, at, found)
 
     def add(total: Any, point: Any) -> tuple[Any, None]:
-        place, weight = point
-        slope = jax.grad(lambda at: answer(at).sum())(base + place * step)
-        return total + weight * slope, None
+        offset, weight = point
+        at = base + _beside(start + offset * width, x) * step
+        return total + weight * jax.grad(lambda at: answer(at).sum())(at), None
 
-    places, sizes = np.polynomial.legendre.leggauss(_POINTS)
-    points = (places + 1).astype(np.float32) / 2, sizes.astype(np.float32) / 2
+    offsets, sizes = np.polynomial.legendre.leggauss(_POINTS)
+    points = (offsets + 1).astype(np.float32) / 2, sizes.astype(np.float32) / 2
     mean, _ = jax.lax.scan(add, jnp.zeros_like(x), points)
-    return mean * step, answer(x) - answer(base)
+    parts = mean * step * _beside(width, x)
+    ends = [answer(base + _beside(end, x) * step) for end in (start + width, start)]
+    return parts, parts.reshape(len(parts), -1).sum(1) - (ends[0] - ends[1])
+
+
+def _answer(
+    program: Program, training: Training, weights: Any, at: Float[Array, "B ..."], found: Any
+) -> Float[Array, " B"]:
+    """The answer that is explained, for rows at some places."""
+    own, state = program.of_its_own(training), (weights["params"], weights["variables"])
+    outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
+    return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
+
+
+def _beside(number: Float[Array, " B"], x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
+    """A number of each row, in the shape that multiplies its features."""
+    return number.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def log_odds(outputs: Float[Array, "B K"], found: Int[Array, " B"]) -> Float[Array, " B"]:

@@ -24,7 +24,12 @@ from hpo.trained.explain.attribution import Attribution, attributed, is_attribut
 from hpo.trained.explain.importance import Importance, columns_of, permutation_importances
 from hpo.trained.explain.judging import Bin, calibration_bins, confusion, row_losses, worst_rows
 from hpo.trained.explain.pictures import beside
+from hpo.trained.explain.tokens import WordParts, text_columns, word_parts
 from hpo.trained.predict import NewData
+
+# Rows whose words are told beside those of the worst ones.
+_FIRST_ROWS = 3
+_LEAST = 1e-12
 
 
 class Wrong(NamedTuple):
@@ -44,7 +49,8 @@ class Explanation:
     `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
     `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
     `attribution` has the parts of the columns of a table in the answers for `places`, or is None.
-    `pictures` are pixels by the number of the row that they show, of the worst images.
+    `pictures` are pixels by the number of the row that they show, of the worst images. `words` are
+    those of texts, in the worst rows and in the first ones.
     """
 
     rows: int
@@ -59,6 +65,7 @@ class Explanation:
     attribution: Attribution | None = None
     places: np.ndarray | None = None
     pictures: Mapping[int, np.ndarray] = field(default_factory=dict)
+    words: tuple[WordParts, ...] = ()
 
 
 class How(NamedTuple):
@@ -99,6 +106,8 @@ def explained(
     classes = _found(told.classes, answers)
     if is_attributable(model):
         found = _attributed(model, source, how, classes, found)
+    if (bool(told.classes) or told.outputs == 1) and (texts := text_columns(told.features)):
+        found = replace(found, words=_words(model, source, how, classes, found.worst, texts))
     if not told.classes:
         return found
     kinds = {"raw": predictions, "tempered": chances}
@@ -137,6 +146,29 @@ def _attributed(
     images = source.x[at]
     pictures = map(beside, images, parts.parts)
     return replace(found, pictures=dict(zip(rows, pictures, strict=True)))
+
+
+def _words(
+    model: Answering,
+    source: Source,
+    how: How,
+    classes: np.ndarray,
+    worst: Sequence[Wrong],
+    columns: dict[str, int],
+) -> tuple[WordParts, ...]:
+    """The parts of the words of texts, in the worst rows and in the first ones."""
+
+    def answers(changed: Source, rows: np.ndarray) -> np.ndarray:
+        chances = model.predictions(changed).reshape(len(rows), -1)
+        if not model.description.classes:
+            return chances[:, 0]
+        own = np.clip(chances[np.arange(len(rows)), classes[rows]], _LEAST, 1 - _LEAST)
+        odds: np.ndarray = np.log(own) - np.log1p(-own)
+        return odds
+
+    first = range(min(_FIRST_ROWS, len(source))) if how.worst else ()
+    rows = dict.fromkeys([*(one.row - 1 for one in worst), *first])
+    return tuple(word_parts(source, [*rows], columns, answers))
 
 
 def _some(count: int, how: How) -> np.ndarray:

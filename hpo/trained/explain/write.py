@@ -50,6 +50,14 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
         "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
         "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
     }
+    tables["words"] = (
+        ("row", "column", "word", "part"),
+        [
+            (one.row, one.column, word, part)
+            for one in found.words
+            for word, part in zip(one.words, one.parts, strict=True)
+        ],
+    )
     if found.confusion is not None:
         counts = zip(found.classes, found.confusion.tolist(), strict=True)
         tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])

@@ -13,6 +13,7 @@ import numpy as np
 from hpo.data.transforms.encoding import OWN, PARTS
 from hpo.data.transforms.features import Features
 from hpo.data.transforms.resizing import BITS, matrix_of
+from hpo.data.transforms.texts import text_fits
 from hpo.data.transforms.transform import FittedTransform
 from hpo.errors import HpoError
 from hpo.trained.exported.graph import Graph
@@ -33,26 +34,43 @@ class Inputs(NamedTuple):
     arrays: str | None = None
 
 
-def add_inputs(graph: Graph, features: Features) -> Inputs:
-    """The inputs of a graph for such examples."""
+def add_inputs(graph: Graph, features: Features, *, has_categories: bool = True) -> Inputs:
+    """The inputs of a graph for such examples; without categories, columns of texts have none."""
     if not features.is_table:
         return Inputs(arrays=graph.input("x", features.type, features.shape))
     numbers, texts = len(features.numbers), len(features.texts)
+    if not has_categories:
+        texts = 0  # tokens are inputs of their own
     return Inputs(
         graph.input("numbers", np.float64, [numbers]) if numbers else None,
         graph.input("texts", str, [texts]) if texts else None,
     )
 
 
+def text_name(member: int, column: int) -> str:
+    """The name of the input that a member has for a column of texts."""
+    return f"text_{member}_{column}"
+
+
 def add_features(
-    graph: Graph, inputs: Inputs, features: Features, fit: FittedTransform, width: int
+    graph: Graph,
+    inputs: Inputs,
+    features: Features,
+    fit: FittedTransform,
+    width: int,
+    member: int = 0,
 ) -> str:
-    """The features of examples, float32; a table has `width` of them.
+    """The features of examples, float32; a table has `width` of them. Or ids of tokens, int32.
+
+    The tokens of texts, counted or as ids, are inputs of a member's own.
 
     Raises:
         HpoError: for features that no graph computes yet.
     """
     _check(fit)
+    if fit.ids:
+        (column,) = fit.free_texts
+        return graph.input(text_name(member, column), np.int32, [width])
     if inputs.arrays is not None:
         # As in training, where pixels are scaled in float32.
         is_image = features.type == "uint8"
@@ -64,7 +82,7 @@ def add_features(
     found = [made.numbers()]
     if "code_column" in fit.more:
         found.insert(0, made.codes_to_learn())
-    found += [*made.flags(), *made.one_hot(), *made.hashes()]
+    found += [*made.flags(), *made.one_hot(), *made.hashes(), *made.texts(member)]
     parts = [one for one in found if one is not None]
     together = graph.add("Concat", *parts, axis=1)
     # A fold whose training rows lack a text has fewer columns: zeros fill the last ones.
@@ -76,9 +94,9 @@ _FLOAT, _DOUBLE, _INT64 = 1, 11, 7  # as `onnx.TensorProto` numbers them
 
 
 def _check(fit: FittedTransform) -> None:
-    if fit.has_texts or fit.ids:
+    if any(text.spec.reduce != "none" for text in text_fits(fit.more).values()):
         raise HpoError(
-            "--format onnx: hpo makes the features of texts itself, and the file cannot yet: use "
+            "--format onnx: predict.py has no data.text.reduce: train with whole words, or use "
             "--format stablehlo, which takes encoded numbers."
         )
     if "quantile_column" in fit.more:
@@ -207,6 +225,30 @@ class _Table:
             is_one = graph.add("Equal", bucket, graph.constant(np.arange(buckets), np.int64))
             found.append(graph.add("Cast", is_one, to=_FLOAT))
             self.width += int(buckets)
+        return found
+
+    def texts(self, member: int) -> list[str]:
+        """The features of each column of texts, from its counts of tokens, which are an input."""
+        graph, found = self.graph, []
+        for column, fit in text_fits(self.fit.more).items():
+            counts = graph.input(text_name(member, column), np.float32, [len(fit.vocabulary)])
+            wide, axis = graph.add("Cast", counts, to=_DOUBLE), graph.constant([1], np.int64)
+            if fit.spec.vectors == "mean":
+                assert fit.vectors is not None
+                whole = graph.add("ReduceSum", wide, axis, keepdims=1)
+                length = graph.add("Max", whole, graph.constant(1.0))
+                wide = graph.add("MatMul", wide, graph.constant(fit.vectors, np.float64))
+                self.width += fit.vectors.shape[1]
+            else:
+                self.width += len(fit.vocabulary)
+                if fit.weights is None:
+                    found.append(counts)
+                    continue
+                wide = graph.add("Mul", wide, graph.constant(fit.weights, np.float64))
+                norm = graph.add("ReduceL2", wide, axis, keepdims=1)
+                is_empty = graph.add("Equal", norm, graph.constant(0.0))
+                length = graph.add("Where", is_empty, graph.constant(1.0), norm)
+            found.append(graph.add("Cast", graph.add("Div", wide, length), to=_FLOAT))
         return found
 
     def _filled(self) -> list[str]:

@@ -20,17 +20,17 @@ from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
-from hpo.trained.exported import standalone
+from hpo.trained.exported import standalone, standalone_texts
 from hpo.trained.exported.answers import scale_of
 from hpo.trained.exported.precision import Precision
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
-REQUIREMENTS_FILE = "requirements.txt"
+TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
-_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, REQUIREMENTS_FILE}
+_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
 
 
 class Exported(NamedTuple):
@@ -133,11 +133,15 @@ def export_onnx(
     data = onnx_model(model, precision, source).SerializeToString()
     found = answers(session(data), cells_of(source, model), BATCH)
     compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
+    schema = schema_of(model)
+    cuts = {one["tokens"] for one in schema["text_inputs"]}
     texts = {
-        SCHEMA_FILE: json.dumps(schema_of(model), indent=1) + "\n",
+        SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
         SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
-        REQUIREMENTS_FILE: _REQUIREMENTS,
+        REQUIREMENTS_FILE: _REQUIREMENTS + ("jieba>=0.42.1\n" if "jieba" in cuts else ""),
     }
+    if cuts:
+        texts[TEXTS_FILE] = Path(standalone_texts.__file__).read_text(encoding="utf-8")
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
@@ -227,6 +231,8 @@ def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 def schema_of(model: Model) -> Mapping[str, Any]:
     """What the script of an exported folder has to know of the cells and answers, as JSON."""
+    from hpo.trained.exported.onnx_model import text_inputs
+
     told, dataset = model.description, model.training.data.dataset
     words = missing_words(dataset) if isinstance(dataset, TableFile) else []
     thresholds = model.thresholds
@@ -240,6 +246,7 @@ def schema_of(model: Model) -> Mapping[str, Any]:
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
+        "text_inputs": text_inputs(model),
         "type": told.features.type,
         "shape": [*told.features.shape],
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",

@@ -122,9 +122,11 @@ class Graph:
 
     def embed(self, model: Any, prefix: str, value: str) -> str:
         """The only output of another model's graph, whose only input is a value of this one."""
-        from onnx import compose, helper
+        from onnx import GraphProto, helper
 
-        inner = compose.add_prefix(model, prefix).graph
+        inner = GraphProto()
+        inner.CopyFrom(model.graph)
+        _prefix(inner, prefix)
         given, found = inner.input[0].name, inner.output[0].name
         self._nodes.append(helper.make_node("Identity", [value], [given]))
         self._nodes += inner.node
@@ -146,6 +148,19 @@ class Graph:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         checker.check_model(model)
         return model
+
+
+def _prefix(graph: Any, prefix: str) -> None:
+    """Begin all names of a graph, and of those within it, with a prefix."""
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = f"{prefix}{value.name}"
+    for node in graph.node:
+        node.name = node.name and f"{prefix}{node.name}"
+        for names in (node.input, node.output):
+            names[:] = [name and f"{prefix}{name}" for name in names]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _prefix(attribute.g, prefix)
 
 
 def _inputs_of(nodes: Iterable[Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import math
+import runpy
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +47,11 @@ class Model:
         )
         self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
         self._missing = frozenset(self.schema["missing"])
+        self._inputs = {one.name for one in self._engine.get_inputs()}
+        self._texts = []
+        if self.schema["text_inputs"]:
+            made = runpy.run_path(str(place / "texts.py"))["text_input"]
+            self._texts = [(one, made(one)) for one in self.schema["text_inputs"]]
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The columns of answers for rows of cells by the names of their columns.
@@ -82,7 +88,10 @@ class Model:
                 for name, part in self.schema["numbers"]
             ]
             found["numbers"] = np.array(columns, np.float64).T.copy()
-        if self._known:
+        for fit, made in self._texts:
+            cells = [self._cell(row, fit["column"], at) for at, row in enumerate(rows)]
+            found[fit["input"]] = made([cell or fit["empty"] for cell in cells])
+        if "texts" in self._inputs:
             texts = [
                 [_category(self._cell(row, name, at), known) for at, row in enumerate(rows)]
                 for name, known in self._known

@@ -13,6 +13,7 @@ from hpo.trained.explain.attribution import Attribution
 from hpo.trained.explain.explanation import Explanation, Wrong
 from hpo.trained.explain.importance import Importance
 from hpo.trained.explain.judging import Bin
+from hpo.trained.explain.tokens import WordParts
 
 FOUND = Explanation(
     40,
@@ -59,13 +60,31 @@ def test_the_parts_stand_one_below_another() -> None:
 def test_the_parts_of_columns_are_told_by_their_mean_size() -> None:
     parts = Attribution(("age", "city"), np.array([[1.0, -3.0], [1.0, 1.0]]), np.array([-2.0, 2.0]))
     lines = shown(replace(FOUND, importance=(), attribution=parts))
-    start = lines.index("  column, and the mean size of its part in an answer")
+    start = lines.index("  column, and the mean size of its part in an answer (gap 0.0000)")
     assert [line.split()[:2] for line in lines[start + 1 : start + 3]] == [
         ["city", "2.0000"],
         ["age", "1.0000"],
     ]
     plain = as_json(replace(FOUND, attribution=parts))["attribution"]
     assert plain == {"sizes": {"city": 2.0, "age": 1.0}, "gap": 0.0}
+
+
+def test_the_words_that_matter_most_stand_beside_their_rows() -> None:
+    told = WordParts(3, "note", ("a", "great", "soup"), (0.125, 2.0, -0.5))
+    found = replace(FOUND, words=(told,))
+    assert shown(found)[-3:] == [
+        "  the words whose absence changes the answer most, by how much",
+        "  row  column  words",
+        "  3    note    great +2, soup -0.5, a +0.125",
+    ]
+    assert as_json(found)["words"] == [
+        {
+            "row": 3,
+            "column": "note",
+            "words": ("a", "great", "soup"),
+            "parts": [0.125, 2.0, -0.5],
+        }
+    ]
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:

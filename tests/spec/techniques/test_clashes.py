@@ -70,6 +70,19 @@ def test_a_noise_that_changes_is_not_private() -> None:
     )
 
 
+def test_what_layers_read_and_answer_is_the_same_throughout() -> None:
+    schedules = {"compression.activations.top": {"name": "linear", "to": 0.5}}
+    training = a_training(
+        compression={"activations": {"top": 0.9}}, train={"epochs": 4, "schedules": schedules}
+    )
+    ((path, text),) = clashes(training)
+    assert path == ("compression", "activations", "top")
+    assert text == (
+        "keeps the same share of units throughout, and train.schedules changes bits, or a share of "
+        "units: remove one of them"
+    )
+
+
 def test_a_technique_for_other_data_is_refused_with_what_the_data_are() -> None:
     assert [*unfit(_training("balanced"), {"classes": "the task is regression"})] == [
         (

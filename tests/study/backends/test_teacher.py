@@ -1,9 +1,12 @@
 """Studies whose models learn the answers of a trained one."""
 
+import json
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -11,17 +14,32 @@ from scipy.special import softmax
 from hpo.data.load import load_data
 from hpo.data.readers.bundled import read_iris
 from hpo.data.source import Source
+from hpo.engine.program import split
 from hpo.engine.training.compression.distillation import ANSWERS
+from hpo.engine.training.compression.teaching import answers_of
 from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
+from hpo.spec.marks import with_leaves
 from hpo.study.backends.pretrained import weights_of
-from hpo.study.backends.teacher import taught_by
+from hpo.study.backends.teacher import lesson_of, taught_by
 from hpo.study.storage.tables import Storage
 from hpo.trained.model import load_model
 from tests.study.whole import DOCUMENT, Studies
 
 TEACHER = {"teacher": {"from": "big"}}
+OWN_MODEL = """
+from flax import nnx
+
+
+class Plain(nnx.Module):
+    def __init__(self, in_features, outputs, *, rngs):
+        self.layer = nnx.Linear(in_features, outputs, rngs=rngs)
+
+    def __call__(self, x):
+        return self.layer(x)
+"""
+LATER = {"name": "linear", "to": 0.1}
 
 
 def searched(folder: Any, *overrides: str, **parts: Any) -> Any:
@@ -33,6 +51,28 @@ def searched(folder: Any, *overrides: str, **parts: Any) -> Any:
 def trained(studies: Studies, folder: Any, *overrides: str) -> None:
     alone = {name: part for name, part in DOCUMENT.items() if name not in ("space", "search")}
     studies.train(load_document(alone, folder, ("train.epochs=4", *overrides)), folder / "big")
+
+
+def plain_and_taught(experiment: Any) -> tuple[Any, Any]:
+    """The data of an experiment, and the same with what its teacher adds."""
+    folder, lesson = experiment.folder, lesson_of(experiment)
+    assert lesson is not None
+    section = experiment.training.data
+    data = load_data(section, folder, None)
+
+    def reread(leaves: Any) -> Any:
+        return load_data(with_leaves(section, leaves), folder, None)
+
+    return data, taught_by(lesson, data, reread)
+
+
+def by_hand(weights: Any, x: Any) -> Any:
+    """The outputs of a perceptron, in float64."""
+    at = x.astype(np.float64)
+    for _, layer in sorted(weights["params"].get("linears", {}).items()):
+        at = np.maximum(at @ np.float64(layer["kernel"]) + np.float64(layer["bias"]), 0)
+    head = weights["params"]["head"]
+    return at @ np.float64(head["kernel"]) + np.float64(head["bias"])
 
 
 @pytest.fixture
@@ -69,9 +109,7 @@ def test_a_study_learns_from_its_teacher_and_its_winner_trains_again(studies, bi
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_answers_are_those_that_the_model_predicts(studies, tmp_path, seeds):
     trained(studies, tmp_path, f"train.seeds={seeds}")
-    data = load_data(searched(tmp_path).training.data, tmp_path, None)
-
-    taught = taught_by("big", tmp_path, data)
+    data, taught = plain_and_taught(searched(tmp_path))
 
     every, flowers = read_iris(), data.transform.apply(read_iris())
     predicted = load_model(tmp_path / "big").predictions(every)
@@ -89,9 +127,7 @@ def test_extra_rows_have_answers_too(studies, tmp_path):
     digits = {"data": {**DOCUMENT["data"], "dataset": "digits", "extra": "more.npz"}}
     alone = {n: part for n, part in {**DOCUMENT, **digits}.items() if n not in ("space", "search")}
     studies.train(load_document(alone, tmp_path, ("train.epochs=1",)), tmp_path / "big")
-    data = load_data(searched(tmp_path, **digits).training.data, tmp_path, None)
-
-    taught = taught_by("big", tmp_path, data)
+    data, taught = plain_and_taught(searched(tmp_path, **digits))
 
     assert taught.extra is not None
     np.testing.assert_array_equal(taught.extra.x, data.extra.x)
@@ -102,10 +138,169 @@ def test_extra_rows_have_answers_too(studies, tmp_path):
 
 
 def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big):
-    with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows, or scaled them"):
+    with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows: train it"):
         studies.run(searched(big, "data.validation=0.3"))
     with pytest.raises(HpoError, match="no_such"):
         studies.run(searched(big, "compression.teacher.from=no_such"))
-    data = load_data(searched(big).training.data, big, None)
+    data, lesson = load_data(searched(big).training.data, big, None), lesson_of(searched(big))
+    assert lesson is not None
     with pytest.raises(HpoError, match=r"a teacher answers for classes or values, not counts\."):
-        taught_by("big", big, replace(data, task="counts"))
+        taught_by(lesson, replace(data, task="counts"), lambda _: data)
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_step"),
+    [
+        ({}, False),
+        ({"augment": {"gaussian_noise": 0.1}}, True),
+        ({"space": {"augment.swap_noise": {"float": [0.0, 0.2]}}}, True),
+        ({"train": {"epochs": 4, "schedules": {"augment.gaussian_noise": LATER}}}, True),
+        ({"attack": {"epsilon": 0.1}}, False),
+    ],
+)
+def test_it_answers_in_the_step_if_a_trial_may_change_its_rows(tmp_path, asked, in_step):
+    lesson = lesson_of(searched(tmp_path, **asked))
+    assert lesson is not None
+    assert lesson.in_step == in_step
+    assert lesson_of(searched(tmp_path, compression={})) is None
+
+
+def test_a_teacher_scales_its_features_in_its_own_way(studies, tmp_path):
+    noise = {"augment": {"gaussian_noise": 0.1}}
+    trained(studies, tmp_path, "data.normalize=minmax", "train.seeds=2")
+    model = load_model(tmp_path / "big")
+    own = load_data(model.training.data, tmp_path, None).train
+    expected = np.mean([softmax(by_hand(one.weights, own.x), axis=-1) for one in model.members], 0)
+
+    _, beside = plain_and_taught(searched(tmp_path))
+    data, within = plain_and_taught(searched(tmp_path, **noise))
+
+    assert ANSWERS not in within.train.arrays
+    program, _ = split(searched(tmp_path).training, data, "cpu")
+    answers = jax.jit(partial(answers_of, program))(within.teacher, data.train.x)
+    for found in (beside.train.arrays[ANSWERS], answers):
+        chances = softmax(np.asarray(found, np.float64), axis=-1)
+        np.testing.assert_allclose(chances, expected, atol=1e-5)
+    assert studies.run(searched(tmp_path, "search.trials=1", **noise)).progress.best is not None
+
+    (tmp_path / "big").rename(tmp_path / "before")
+    trained(studies, tmp_path, "data.reduce={name: pca, components: 4}")
+    plain_and_taught(searched(tmp_path))
+    with pytest.raises(
+        HpoError, match=r"big' makes its features in another way, .* beside augment"
+    ):
+        studies.run(searched(tmp_path, **noise))
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_fold_learns_from_the_member_that_has_not_seen_its_validation_rows(
+    studies, tmp_path, kind
+):
+    names = {"table": "iris", "images": "digits"}
+    section = {"dataset": names[kind], "batch_size": 16, "folds": 3, "rows": 120}
+    section |= {"test": 20} if kind == "images" else {}
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    studies.train(load_document({**alone, "data": section}, tmp_path), tmp_path / "big")
+    student = searched(tmp_path, "search.trials=1", data=section)
+    members = load_model(tmp_path / "big").members
+
+    plain, found = plain_and_taught(student)
+
+    for fold, own, member in zip(found.folds, plain.folds, members, strict=True):
+        np.testing.assert_array_equal(fold.train.x, own.train.x)
+        np.testing.assert_array_equal(fold.validation.x, own.validation.x)
+        rows = fold.train.x.reshape(len(fold.train), -1)
+        answers = fold.train.arrays[ANSWERS].astype(np.float64)
+        np.testing.assert_allclose(answers, by_hand(member.weights, rows), rtol=1e-4, atol=1e-4)
+        assert not fold.validation.arrays[ANSWERS].any()
+    if kind == "table":
+        assert studies.run(student).progress.best is not None
+        with pytest.raises(HpoError, match=r"answers for rows as they are where data\.folds has"):
+            studies.run(searched(tmp_path, data=section, augment={"gaussian_noise": 0.1}))
+        whole = load_document({**alone, "data": section, "compression": TEACHER}, tmp_path)
+        with pytest.raises(HpoError, match=r"--refit: a teacher answers for the rows of each fold"):
+            studies.train(whole, tmp_path / "refit", is_refit=True)
+        (tmp_path / "big").rename(tmp_path / "before")
+        all_rows = load_document({**alone, "data": section}, tmp_path)
+        studies.train(all_rows, tmp_path / "big", is_refit=True)
+        with pytest.raises(HpoError, match=r"has seen the validation rows of every fold: train it"):
+            plain_and_taught(student)
+
+
+def test_a_language_model_learns_from_its_teacher_at_each_position(studies, tmp_path):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. a rat ran at the hat. " * 20)
+    parts = {
+        "data": {"dataset": {"text": "text.txt", "length": 8}, "batch_size": 4},
+        "train": {"epochs": 1},
+        "space": {"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}},
+    }
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    teacher = {**alone, **parts, "model": {"name": "rnn", "width": 8}}
+    del teacher["space"]
+    studies.train(load_document(teacher, tmp_path), tmp_path / "big")
+    search = {
+        **DOCUMENT["search"],
+        "scheduler": {"name": "none"},
+        "objective": {"minimize": "loss"},
+    }
+    parts |= {"model": {"name": "rnn", "width": 4}, "search": search}
+    student = searched(tmp_path, "search.trials=1", **parts)
+
+    data, taught = plain_and_taught(student)
+
+    program, _ = split(student.training, data, "cpu")
+    rows = data.train.x[:3]
+    answers = jax.jit(partial(answers_of, program))(taught.teacher, rows)
+    model = load_model(tmp_path / "big")
+    np.testing.assert_allclose(answers, model.outputs(model.members[0], rows), atol=1e-5)
+    assert answers.shape == (3, 8, data.outputs)
+    assert studies.run(student).progress.best is not None
+    plain = searched(tmp_path, "search.trials=1", "name=plain", **parts, compression={})
+    studies.run(plain)
+    assert studies.curves(student) != studies.curves(plain)
+
+
+def test_a_model_of_the_users_own_teaches_where_its_code_is_trusted(studies, tmp_path):
+    (tmp_path / "own.py").write_text(OWN_MODEL)
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    teacher = {**alone, "model": {"python": "own.py:Plain"}}
+    studies.train(load_document(teacher, tmp_path), tmp_path / "big")
+    student = searched(tmp_path, "search.trials=1", augment={"gaussian_noise": 0.1})
+    with pytest.raises(
+        HpoError, match=r"its spec runs .*own\.py.*, code of your own: .*--trust-code"
+    ):
+        studies.run(student)
+    assert studies.run(student, trusts_code=True).progress.best is not None
+
+
+def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    place = tmp_path / "big" / "members"
+    ways = {"trial-1": "standard", "trial-2": "minmax"}
+    for name, way in ways.items():
+        overrides = ("train.epochs=2", f"data.normalize={way}")
+        studies.train(load_document(alone, tmp_path, overrides), place / name)
+    shares = {"trial-1": 0.25, "trial-2": 0.75}
+    told = tmp_path / "big" / "ensemble.json"
+    told.write_text(json.dumps({"format": 1, "shares": shares}))
+    (tmp_path / "big" / "metrics.json").write_text('{"metrics": {}}')
+    student = searched(tmp_path)
+
+    _, beside = plain_and_taught(student)
+    data, within = plain_and_taught(searched(tmp_path, augment={"gaussian_noise": 0.1}))
+
+    expected = 0.0
+    for name, way in ways.items():
+        section = student.training.data
+        x = load_data(with_leaves(section, {"normalize": way}), tmp_path, None).train.x
+        weights = load_model(place / name).members[0].weights
+        expected = expected + shares[name] * softmax(by_hand(weights, x), axis=-1)
+    program, _ = split(student.training, data, "cpu")
+    answers = jax.jit(partial(answers_of, program))(within.teacher, data.train.x)
+    for found in (beside.train.arrays[ANSWERS], answers):
+        chances = softmax(np.asarray(found, np.float64), axis=-1)
+        np.testing.assert_allclose(chances, expected, atol=1e-5)
+
+    (before,) = weights_of(student).values()
+    told.write_text(json.dumps({"format": 1, "shares": {"trial-1": 0.5, "trial-2": 0.5}}))
+    assert [*weights_of(student).values()] != [before]

@@ -12,6 +12,7 @@ import pytest
 from hpo.errors import HpoError
 from hpo.trained.explain.explanation import Explanation, Wrong
 from hpo.trained.explain.importance import Importance
+from hpo.trained.explain.tokens import WordParts
 from hpo.trained.explain.write import check_folder, write_explanation
 
 FOUND = Explanation(
@@ -39,15 +40,20 @@ def test_without_pillow_the_tables_are_whole_and_a_note_tells_of_pictures(
 
 
 def test_each_table_that_has_rows_is_a_file(tmp_path: Path) -> None:
-    write_explanation(tmp_path / "why", FOUND, {"rows": 2})
+    words = WordParts(2, "note", ("a", "b"), (0.5, -0.25))
+    write_explanation(tmp_path / "why", replace(FOUND, words=(words,)), {"rows": 2})
     assert {file.name for file in (tmp_path / "why").iterdir()} == {
         "importance.csv",
+        "words.csv",
         "worst.csv",
         "confusion.csv",
         "explanation.json",
     }
     assert (tmp_path / "why" / "importance.csv").read_text() == (
         "column,mean,low,high\nage,0.5,0.25,0.75\n"
+    )
+    assert (tmp_path / "why" / "words.csv").read_text() == (
+        "row,column,word,part\n2,note,a,0.5\n2,note,b,-0.25\n"
     )
     assert (tmp_path / "why" / "confusion.csv").read_text() == "class,no,yes\nno,0,1\nyes,0,1\n"
     assert json.loads((tmp_path / "why" / "explanation.json").read_text()) == {"rows": 2}

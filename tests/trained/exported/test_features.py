@@ -109,7 +109,7 @@ def test_images_are_made_smaller_as_in_training(normalize: str, tmp_path: Path) 
 
 def test_features_that_no_graph_computes_are_refused(tmp_path: Path) -> None:
     quantiles = {"columns": {"by_name": {"a": {"transform": "quantile"}}}}
-    words = data_of(tmp_path, "texts") | {"text": {"vectors": "tfidf"}}
-    for data, what in ((_table(tmp_path) | quantiles, "transform: quantile"), (words, "of texts")):
+    words = data_of(tmp_path, "texts") | {"text": {"vectors": "tfidf", "reduce": "stem"}}
+    for data, what in ((_table(tmp_path) | quantiles, "transform: quantile"), (words, "reduce")):
         with pytest.raises(HpoError, match=f"--format onnx: .*{what}.*--format stablehlo"):
             _both(tmp_path, data)

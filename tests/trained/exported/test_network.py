@@ -35,7 +35,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"name": "unet"}, "masks"),
     ({"name": "resnet"}, "colours"),
 ]
-ROUNDED: tuple[dict[str, Any], str] = ({"name": "mlp", "widths": [8]}, "table")
+ROUNDED: tuple[dict[str, Any], str] = (
+    {"name": "mlp", "widths": [16], "activation": "tanh"},
+    "table",
+)
 
 
 def _features(model: Model, rows: int) -> np.ndarray:
@@ -70,7 +73,7 @@ def test_the_engine_gives_the_outputs_of_every_model(
 def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
     spec: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
-    some = {"compression": {"activations": {"bits": 3, "top": 0.5}}}
+    some = {"compression": {"activations": {"bits": 3, "top": 0.25}}}
     model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec, **some)
     (member,) = model.members
     ends = {"low": -0.1, "high": 0.3}
@@ -84,7 +87,7 @@ def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
     for leaf, value in (("bits", 8), ("top", 1.0)):
         leaves = {f"compression.activations.{leaf}": value}
         other = replace(model, training=with_leaves(model.training, leaves))
-        assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-3
+        assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-4
 
 
 def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hpo.errors import HpoError
-from hpo.trained.exported.onnx_model import answers, cells_of, check_kind, onnx_model, session
+from hpo.trained.exported.onnx_model import (
+    answers,
+    cells_of,
+    check_kind,
+    onnx_model,
+    session,
+    text_inputs,
+)
 from hpo.trained.model import load_model
 from hpo.trained.predict import read_new
 from tests.study.whole import Studies
@@ -43,7 +51,19 @@ def test_folds_answer_by_the_mean_of_their_models(studies: Studies, tmp_path: Pa
     )
 
 
-def test_models_of_texts_are_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_a_model_that_goes_on_with_texts_is_refused_in_a_sentence(tmp_path: Path) -> None:
     model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), {"name": "rnn", "width": 4})
-    with pytest.raises(HpoError, match=r"learns from texts.*use --format stablehlo"):
-        check_kind(model)
+    going_on = replace(model, description=replace(model.description, task="language"))
+    with pytest.raises(HpoError, match=r"goes on with texts: use --format stablehlo"):
+        check_kind(going_on)
+
+
+def test_the_input_of_texts_is_that_of_the_script(tmp_path: Path) -> None:
+    model, rows = drawn(tmp_path, data_of(tmp_path, "texts"), {"name": "rnn", "width": 4})
+    assert rows is not None
+    (told,) = text_inputs(model)
+    assert (told["input"], told["column"], told["length"]) == ("text_0_0", "text", 6)
+    cells = cells_of(rows, model)
+    np.testing.assert_array_equal(cells["text_0_0"], model.features(model.members[0], rows))
+    engine = session(onnx_model(model).SerializeToString())
+    assert [one.name for one in engine.get_inputs()] == [*cells] == ["text_0_0"]

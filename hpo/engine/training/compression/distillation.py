@@ -40,8 +40,12 @@ class Taught(NamedTuple):
 
 def taught(hard: Any, teacher: Teacher, task: Task) -> Any:
     """What a training minimises: a loss, or a part of it and what compares with a teacher."""
-    is_taught = getattr(teacher, "from") is not None and not is_off(teacher.weight)
-    return Taught(hard, teacher, task) if is_taught else hard
+    return Taught(hard, teacher, task) if is_taught(teacher) else hard
+
+
+def is_taught(teacher: Teacher) -> bool:
+    """Whether the loss of a training compares with a teacher."""
+    return getattr(teacher, "from") is not None and not is_off(teacher.weight)
 
 
 def soft_rows(

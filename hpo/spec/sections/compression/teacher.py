@@ -13,6 +13,7 @@ from hpo.spec.marks import Knob, Positive, Spec
 from hpo.spec.sections.models.pretrained import folder_trouble
 
 WEIGHT, TEMPERATURE = 0.7, 4.0
+_ENSEMBLE_FILE = "ensemble.json"
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -26,7 +27,9 @@ class Teacher(Spec):
     __annotations__ = {
         "from": Annotated[
             str | None,
-            Field(default=None, description="A folder that hpo train wrote, on the same data."),
+            Field(
+                default=None, description="A folder of hpo train or hpo ensemble, on the same data."
+            ),
         ]
     }
     weight: Knob[_Part | None] = None
@@ -49,5 +52,10 @@ def teacher_mistakes(training: Any, folder: Path) -> Iterator[Mistake]:
     Its weights are not read. A relative name starts at `folder`.
     """
     name = teacher_of(training)
-    if name is not None and (text := folder_trouble(name, folder / Path(name).expanduser())):
+    if name is None:
+        return
+    there = folder / Path(name).expanduser()
+    if (there / _ENSEMBLE_FILE).is_file():
+        return
+    if text := folder_trouble(name, there):
         yield Mistake(("compression", "teacher", "from"), text)

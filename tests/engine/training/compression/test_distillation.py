@@ -118,8 +118,6 @@ def test_lanes_have_their_own_weight_and_temperature_in_one_program(learn: Learn
 @pytest.mark.parametrize(
     ("section", "told"),
     [
-        ({"augment": {"gaussian_noise": 0.1}}, "augment.gaussian_noise changes rows at random"),
-        ({"data": {"folds": 3}}, "data.folds has several training splits"),
         ({"privacy": {"noise": 1.0, "clip": 1.0}}, "bounds what weights tell of a row"),
     ],
 )

@@ -34,3 +34,5 @@ def test_a_folder_without_a_trained_model_is_told(tmp_path: Path) -> None:
     assert (
         mistake.text == "'big' is no folder of a trained model: give a folder that hpo train wrote"
     )
+    (tmp_path / "big" / "ensemble.json").touch()
+    assert [*teacher_mistakes(training, tmp_path)] == []

@@ -1,0 +1,92 @@
+"""A teacher that answers within a training step, for the rows as augmentation has changed them.
+
+Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent"
+(arXiv:2106.05237), Section 3.1: both models see the same changed images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from hpo.engine.program import Program
+from hpo.engine.training.batches import Batch
+from hpo.engine.training.compression.distillation import ANSWERS, is_taught
+from hpo.engine.training.forward import forward
+from hpo.spec.experiment import Training
+from hpo.spec.sections.compression.teacher import Teacher
+from hpo.spec.sections.data import Task
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Network:
+    """One of the networks whose mean is a teacher's answer; its arrays are inputs of a program.
+
+    `scale` are a factor and an offset that turn a student's features into those of the network;
+    None where they are the same. `share` is its part of the mean.
+    """
+
+    weights: Any
+    scale: tuple[Any, Any] | None
+    share: Any
+    program: Program = field(metadata={"static": True})
+    training: Training = field(metadata={"static": True})
+
+
+def answered(
+    program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
+) -> Batch:
+    """A batch with the outputs of a teacher for it, where there is one and the loss reads them."""
+    if not networks or not is_taught(teacher):
+        return batch
+    return {**batch, ANSWERS: answers_of(program, networks, batch["x"])}
+
+
+def answers_of(
+    program: Program, networks: Sequence[Network], x: Float[Array, "B ..."]
+) -> Float[Array, "B ... K"]:
+    """The outputs of a teacher for features of its student, whose program this is."""
+    found = []
+    for one in networks:
+        own = replace(one.program, platform=program.platform)
+        state = one.weights["params"], one.weights["variables"]
+        seen = x if one.scale is None else x * one.scale[0] + one.scale[1]
+        found.append(forward(own, one.training, *state, {"x": seen})[0].astype(jnp.float32))
+    if len(found) == 1:
+        return found[0]
+    shares = jnp.stack([jnp.asarray(one.share, jnp.float32) for one in networks])
+    return mean_answer(program.task, jnp.stack(found), shares)
+
+
+def mean_answer(
+    task: Task, outputs: Float[Array, "M B ... K"], shares: Float[Array, " M"]
+) -> Float[Array, "B ... K"]:
+    """The outputs that give the mean prediction of several networks with these shares."""
+    logs = jnp.log(shares).reshape(-1, *[1] * (outputs.ndim - 1))
+    if task == "regression":
+        return (jnp.exp(logs) * outputs).sum(0)
+    if task == "multilabel":
+        yes, no = (
+            jax.nn.logsumexp(logs + jax.nn.log_sigmoid(sign * outputs), axis=0) for sign in (1, -1)
+        )
+        return yes - no
+    return jax.nn.logsumexp(logs + jax.nn.log_softmax(outputs), axis=0)
+
+
+def scale_between(
+    own: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The factor and the offset from features scaled in one way to the same in another way.
+
+    Each way is an offset that was subtracted and a divisor, in float64.
+    """
+    (offset, divisor), (offset_, divisor_) = own, other
+    scale = divisor / divisor_, (offset - offset_) / divisor_
+    return scale[0].astype(np.float32), scale[1].astype(np.float32)

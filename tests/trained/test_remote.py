@@ -1,0 +1,141 @@
+"""Models in folders by URL, on the memory file system of fsspec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import hpo
+from hpo.data import remote
+from hpo.errors import HpoError
+from hpo.trained.remote import local_model, written_to
+
+fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
+URL = "memory://bucket/model"
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The files of a server, which no other test sees; copies lie in a cache of this test."""
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(remote, "_known", {})
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+def write(folder: Path, text: str = "1", **more: str) -> None:
+    """A folder that looks like a model's."""
+    (folder / "weights").mkdir(parents=True)
+    (folder / "weights" / "a").write_text(text)
+    for name, content in more.items():
+        (folder / name).write_text(content)
+    files = ["weights/a", *more]
+    (folder / "metrics.json").write_text(json.dumps({"files": files, "name": "x"}))
+
+
+def test_a_model_that_was_sent_answers_as_the_one_here(churn: Path, memory: Any) -> None:
+    with written_to(URL, is_replaced=False) as folder:
+        for file in (churn / "model").rglob("*"):
+            if file.is_file():
+                target = folder / file.relative_to(churn / "model")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read_bytes())
+    assert not folder.parent.exists()
+    here, there = (hpo.load(place) for place in (churn / "model", URL))
+    assert there.metrics == here.metrics
+    table = churn / "table.csv"
+    pd.testing.assert_frame_equal(there.predict(table), here.predict(table))
+
+
+def test_metrics_are_sent_last_and_taken_away_first(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    put, remove = memory.put_file, memory.rm
+    monkeypatch.setattr(
+        type(memory), "put_file", lambda _, a, b, **k: (done.append(f"put {b}"), put(a, b, **k))
+    )
+    monkeypatch.setattr(type(memory), "rm", lambda _, p: (done.append(f"rm {p}"), remove(p)))
+    with written_to(URL, is_replaced=False) as folder:
+        write(folder, old="x")
+    assert local_model(URL).joinpath("weights", "a").read_text() == "1"
+    with written_to(URL, is_replaced=True) as folder:
+        write(folder, "2")
+    names = [one.replace("/bucket/model/", "") for one in done]
+    assert names == [
+        *("put old", "put weights/a", "put metrics.json"),
+        *("rm metrics.json", "rm old", "rm weights/a", "put weights/a", "put metrics.json"),
+    ]
+    # This process has read the first one before.
+    assert local_model(URL).joinpath("weights", "a").read_text() == "2"
+    assert not local_model(URL).joinpath("old").exists()
+
+
+def test_nothing_of_another_is_replaced(memory: Any) -> None:
+    memory.pipe(f"{URL}/notes.txt", b"mine")
+    with pytest.raises(HpoError, match=r"^-o memory://bucket/model: holds other files: give a"):
+        written_to(URL, is_replaced=True).__enter__()
+    memory.pipe(f"{URL}/metrics.json", b'{"files": []}')
+    with pytest.raises(HpoError, match=r"holds a trained model: give another folder, or --force"):
+        written_to(URL, is_replaced=False).__enter__()
+    with pytest.raises(HpoError, match=r"holds notes\.txt, which hpo did not write"):
+        written_to(URL, is_replaced=True).__enter__()
+    memory.pipe(f"{URL}/metrics.json", b"{")
+    with pytest.raises(HpoError, match=r"^-o memory://bucket/model: cannot be used \(.*\): give"):
+        written_to(URL, is_replaced=True).__enter__()
+
+
+def test_a_training_that_fails_sends_nothing_and_one_that_cannot_be_sent_is_kept(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> None:
+        with written_to(URL, is_replaced=False) as folder:
+            write(folder)
+            (folder.parent / ".model.checkpoint.safetensors").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not memory.store
+    # The next one finds the checkpoint of a training that was stopped.
+    place = None
+
+    def unsent() -> None:
+        nonlocal place
+        with written_to(URL, is_replaced=False) as folder:
+            place = folder
+            assert not folder.exists()
+            assert (folder.parent / ".model.checkpoint.safetensors").exists()
+            write(folder)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("no key")
+
+    monkeypatch.setattr(type(memory), "put_file", refuse)
+    with pytest.raises(HpoError, match=r"cannot be written \(no key\): the model is in .*/model\."):
+        unsent()
+    assert place is not None
+    assert (place / "metrics.json").exists()
+
+
+def test_a_folder_that_is_not_there_or_sends_too_much_is_refused(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HpoError, match=r"^memory://no/model: is not there: correct the URL"):
+        hpo.load("memory://no/model")
+    memory.pipe(f"{URL}/metrics.json", b"{}" * 99)
+    find = memory.find
+
+    def small(_: Any, path: str, **how: Any) -> Any:
+        return {name: {**info, "size": 3} for name, info in find(path, **how).items()}
+
+    monkeypatch.setattr(type(memory), "find", small)
+    with pytest.raises(HpoError, match=r"sends more than the 3 bytes that it tells"):
+        hpo.load(URL)
