@@ -35,6 +35,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
         "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
     },
     "teacher": {"compression": {"teacher": {"from": "big"}}},
+    "similarity": {"compression": {"teacher": {"similarity": 1.0}}},
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
@@ -60,7 +61,8 @@ def written(name: str) -> dict[str, Any]:
     if name in WRITTEN:
         return WRITTEN[name]
     if name in OPTIMIZERS:
-        return {"optimizer": {"name": name, "learning_rate": 0.01}}
+        batch = {"data": {"batch_size": "all"}} if "all rows" in OPTIMIZERS[name].needs else {}
+        return {"optimizer": {"name": name, "learning_rate": 0.01}, **batch}
     line = TECHNIQUES[name]
     (leaf,) = leaves_at(Training, line.place)[:1]
     names = _names(leaf.owner.model_fields[leaf.field].annotation)

@@ -11,7 +11,7 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from hpo.study.signals import StopRequest, leave, stop_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hpo.study.kept.files import KeptTrial
 
 _LOOK_SECONDS = 1.0
 
@@ -175,7 +177,6 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
-    from hpo.study.kept.files import KeptTrial
     from hpo.trained.remote import written_to
 
     experiment = require_single(experiment_of(request["spec"], request["overrides"]))
@@ -193,8 +194,17 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
             force=force,
             refit=request["refit"],
             trust_code=request["trust_code"],
-            kept=request["kept"] and KeptTrial(*request["kept"]),
+            kept=_kept(request["kept"]),
         )
+
+
+def _kept(given: Sequence[Any] | None) -> KeptTrial | None:
+    """The trial whose weights may be kept."""
+    if given is None:
+        return None
+    from hpo.study.kept.files import KeptTrial  # imports the database
+
+    return KeptTrial(*given)
 
 
 def _console(messages: Messages) -> Console:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.api.asking import SpecLike, experiment_of, override_texts, plain_spec
 from hpo.api.stream import Stream, wait_for
 from hpo.spec.load import require_single
-from hpo.study.kept.files import KeptTrial
 from hpo.trained.load import TrainedModel, load
+
+if TYPE_CHECKING:
+    from hpo.study.kept.files import KeptTrial  # imports the database
 
 
 def train(

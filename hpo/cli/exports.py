@@ -103,6 +103,10 @@ def export_model(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
     )
+    if found.units is not None:
+        print_line(
+            f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"
+        )
     if found.metrics is not None:
         print_line(f"validation: {folder.loss_text(found.metrics)}")
 

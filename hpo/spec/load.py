@@ -295,7 +295,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-        found += schedule_mistakes(values, training)
+        found += schedule_mistakes(values, training, space)
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
         if data is not None and data.folds is not None:
@@ -317,7 +317,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
-    found += keeping_mistakes(search, keeps_best=_keeps_best(train, space))
+    found += keeping_mistakes(search, _rule_of(train, space))
     if training is not None and not isinstance(training, Training):
         found += anew_mistakes(search.scheduler)
     if data is not None and budget_of(search.scheduler) == "size":
@@ -333,9 +333,12 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     return [*found, *_sampler_mistakes(search, space)]
 
 
-def _keeps_best(train: Any, space: SearchSpace) -> bool:
-    """Whether a trial may be judged by its best epoch."""
-    return getattr(train, "keep", "last") == "best" or "train.keep" in space.by_path
+def _rule_of(train: Any, space: SearchSpace) -> str:
+    """The rule by which another epoch than the last one trained may judge a trial, if any."""
+    if getattr(train, "keep", "last") == "best" or "train.keep" in space.by_path:
+        return "train.keep: best"
+    varies = any(path.startswith("train.early_stop") for path in space.by_path)
+    return "train.early_stop" if varies or getattr(train, "early_stop", None) else ""
 
 
 def _size_mistakes(data: DataSpec) -> Iterator[Mistake]:

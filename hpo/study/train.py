@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -40,7 +40,6 @@ from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.backends.teacher import lesson_of
-from hpo.study.kept.files import KeptTrial
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -67,6 +66,9 @@ from hpo.trained.save import (
     check_free,
     save_trained,
 )
+
+if TYPE_CHECKING:
+    from hpo.study.kept.files import KeptTrial  # imports the database, which hpo train needs not
 
 
 def train_to_folder(
@@ -138,10 +140,9 @@ def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
         return None
     told, now = found.provenance, provenance.to_document()
     is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
-    # A study may name more code and weights than one of its trials does.
+    # A study may name more files than one of its trials does, and from another folder.
     for part in ("code", WEIGHTS):
-        own = told.get(part, {})
-        is_same &= all(own.get(name) == sha256 for name, sha256 in now.get(part, {}).items())
+        is_same &= {*now.get(part, {}).values()} <= {*told.get(part, {}).values()}
     return Point.of_kept(found) if is_same else None
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,11 +25,13 @@ from hpo.spec.roots import with_precision
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.precision import AUTO
-from hpo.study.kept.files import Kept
 from hpo.study.storage.provenance import Provenance, spec_changes
 from hpo.study.storage.safetensors import decoded, encoded, write_whole
 from hpo.trained.save import hidden
 from hpo.trial import Run
+
+if TYPE_CHECKING:
+    from hpo.study.kept.files import Kept  # imports the database, which hpo train needs not
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from hpo.engine.techniques import check_techniques
 from hpo.errors import DeviceError, HpoError, SpecError
 from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
+from hpo.spec.fill import with_rows
 from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
 from hpo.techniques import TECHNIQUES
@@ -27,9 +28,9 @@ from tests.techniques import are_alternatives, document, excluded, kind_of, merg
 BUDGETS = {"table": 2600, "images": 90_000, "series": 6000, "texts": 2000}
 # Leaves of the model are of some models only.
 _LISTED = [name for name, line in TECHNIQUES.items() if not line.place.startswith("model.")]
-# Those that take all rows in one step are refused beside other batches and models.
+# Those that take all rows in one step train few of the models here.
 NAMES = (*_LISTED, *(n for n, one in OPTIMIZERS.items() if "all rows" not in one.needs))
-PAIRS = [pair for pair in combinations(NAMES, 2) if not are_alternatives(pair)]
+PAIRS = [pair for pair in combinations([*_LISTED, *OPTIMIZERS], 2) if not are_alternatives(pair)]
 
 
 def _draws(count: int) -> list[tuple[str, ...]]:
@@ -60,6 +61,7 @@ def _refusal(names: Sequence[str], data: dict[str, DataSet]) -> str:
     except SpecError as error:
         return str(error)
     try:
+        training = with_rows(training, data[kind_of(names)].train_rows)
         check_techniques(split(training, data[kind_of(names)], "cpu")[0])
     except HpoError as error:
         return str(error)

@@ -21,11 +21,13 @@ OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
 
 
 def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
+    takes_all = "all rows" in registry.OPTIMIZERS[optimizer].needs
     document = {
         "name": "x",
         # Files that the spaces of extra rows and synonyms need.
         "data": {
             "dataset": "digits",
+            "batch_size": "all" if takes_all else 64,
             "extra": "generated.npz",
             "text": {"synonyms": "synonyms.tsv"},
         },

@@ -464,6 +464,10 @@ ROWS = [
         "train: {epochs: 9, schedules: {model.dropout: {name: cosine}}}",
         "spec.yaml:5: train.schedules.model.dropout.to: is missing: write a number",
     ),
+    (
+        "optimizer: {name: lbfgs}",
+        "spec.yaml:2: data.batch_size: cannot be 64: lbfgs takes all training rows in one step: write all",
+    ),
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",

@@ -72,11 +72,13 @@ def _entry(rng: Random) -> tuple[str, dict[str, Any]]:
 def _document(rng: Random) -> dict[str, Any]:
     dataset, model = rng.choice(PARTS)
     scheduler = rng.choice(["none", "asha", "asha", "pbt"])
+    optimizer = rng.choice([*OPTIMIZERS])
+    takes_all = "all rows" in OPTIMIZERS[optimizer].needs
     document: dict[str, Any] = {
         "name": "random",
-        "data": {"dataset": dataset, "batch_size": 16},
+        "data": {"dataset": dataset, "batch_size": "all" if takes_all else 16},
         "model": model,
-        "optimizer": {"name": rng.choice([*OPTIMIZERS]), "learning_rate": 0.01},
+        "optimizer": {"name": optimizer, "learning_rate": 0.01},
         "train": {"epochs": 4},
         "space": dict(_entry(rng) for _ in range(rng.randint(1, 4))),
         "search": {

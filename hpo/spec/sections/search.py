@@ -143,14 +143,14 @@ class CurveGp(Spec):
 SamplerSpec = Annotated[Any, Registered("sampler")]
 
 
-def keeping_mistakes(search: SearchSpec, *, keeps_best: bool) -> Iterator[Mistake]:
-    """What the weights of a trial's last epoch are of no use for."""
+def keeping_mistakes(search: SearchSpec, rule: str) -> Iterator[Mistake]:
+    """What does not go with keeping weights; `rule` may judge a trial by an earlier epoch."""
     if not search.keep_weights:
         return
     at: KeyPath = ("search", "keep_weights")
-    if keeps_best:
-        text = "keeps the weights of a trial's last epoch, and train.keep: best another one's"
-        yield Mistake(at, f"{text}: write 0, or keep: last")
+    if rule:
+        text = f"keeps the last weights of a trial, and {rule} judges it by earlier ones"
+        yield Mistake(at, f"{text}: write 0, or leave that out")
     if (budget := budget_of(search.scheduler)) != "epochs":
         text = f"keeps trials of one training each, and budget: {budget} trains several"
         yield Mistake(at, f"{text}: write 0, or budget: epochs")

@@ -20,6 +20,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake, dotted
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, mark_of
+from hpo.spec.registered import needs_of
 from hpo.spec.schema import (
     all_leaves,
     field_errors,
@@ -173,6 +174,12 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     if not isinstance(training.loss, OwnCode | None):
         texts = loss_mistakes(training.loss.name, tasks)
         found += [Mistake(("loss", "name"), text) for text in texts]
+    takes_all = "all rows" in needs_of("optimizer", training.optimizer)
+    if takes_all and training.data.batch_size != "all":
+        text = f"cannot be {training.data.batch_size}: {training.optimizer.name} takes all"
+        found.append(
+            Mistake(("data", "batch_size"), f"{text} training rows in one step: write all")
+        )
     are_classes = {"classification", "segmentation"} & {*tasks}
     if training.data.class_weight != "none" and not are_classes:
         text = f"weighs classes, and the task is {named}: leave it out"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from hpo.engine.training.ensemble import mean_predictions
 from hpo.engine.training.targets.regression import in_own_unit
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
-from hpo.study.kept.files import KeptTrial
 from hpo.trained.model import Model
+
+if TYPE_CHECKING:
+    from hpo.study.kept.files import KeptTrial  # imports the database
 
 
 class Candidate(Protocol):

@@ -93,7 +93,9 @@ class Keeper:
 
     def _kept(self, number: int, ended: _Ended) -> Kept:
         work = ended.work
-        own = replace(self._provenance, data_fingerprint=work.data.fingerprint)
+        # A task without data has no reference to any.
+        fingerprint = work.data.fingerprint or self._provenance.data_fingerprint
+        own = replace(self._provenance, data_fingerprint=fingerprint)
         return Kept(
             number,
             ended.metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,10 @@ from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
-from hpo.trained.exported import standalone, standalone_texts
+from hpo.trained.exported import standalone
 from hpo.trained.exported.answers import scale_of
 from hpo.trained.exported.precision import Precision
+from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 
@@ -37,13 +39,15 @@ class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
     That of quantities is in deviations of the target; that of chances and counts from 1 on. The
-    metrics are those of the answers of the model and of the export, where rows have targets.
+    metrics are those of the answers of the model and of the export, where rows have targets. So are
+    the hidden units, where those that are cut are left out.
     """
 
     size: int
     rows: int
     difference: float
     metrics: dict[str, dict[str, float]] | None = None
+    units: dict[str, int] | None = None
 
 
 def check_extra(form: str) -> None:
@@ -130,18 +134,19 @@ def export_onnx(
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
-    data = onnx_model(model, precision, source).SerializeToString()
+    slim = slimmed(model)
+    data = onnx_model(slim, precision, source).SerializeToString()
     found = answers(session(data), cells_of(source, model), BATCH)
     compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
     schema = schema_of(model)
     cuts = {one["tokens"] for one in schema["text_inputs"]}
     texts = {
         SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
-        SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
+        SCRIPT_FILE: _script(SCRIPT_FILE),
         REQUIREMENTS_FILE: _REQUIREMENTS + ("jieba>=0.42.1\n" if "jieba" in cuts else ""),
     }
     if cuts:
-        texts[TEXTS_FILE] = Path(standalone_texts.__file__).read_text(encoding="utf-8")
+        texts[TEXTS_FILE] = _script(TEXTS_FILE)
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
@@ -150,7 +155,11 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return compared._replace(size=len(data))
+    return compared._replace(size=len(data), units=_units(model, slim))
+
+
+def _script(name: str) -> str:
+    return files(standalone).joinpath(name).read_text(encoding="utf-8")
 
 
 def export_stablehlo(
@@ -175,7 +184,8 @@ def export_stablehlo(
     if precision != "float32":
         raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     check_free(file, set(), is_replaced=is_replaced)
-    data = stablehlo(model)
+    slim = slimmed(model)
+    data = stablehlo(slim)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
     x = model.features(model.members[0], source)
@@ -183,7 +193,7 @@ def export_stablehlo(
     found = np.concatenate(parts)
     compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return compared._replace(size=len(data))
+    return compared._replace(size=len(data), units=_units(model, slim))
 
 
 def _compared(
@@ -221,6 +231,12 @@ def _metrics(
     return {
         name: metrics_of(one, model.training, model.data, split) for name, one in answers.items()
     }
+
+
+def _units(model: Model, slim: Model) -> dict[str, int] | None:
+    """The hidden units of a model and of its export; None where it has them all."""
+    whole, left = units_of(model), units_of(slim)
+    return None if left == whole else {"model": whole, "export": left}
 
 
 def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:

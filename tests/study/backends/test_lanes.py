@@ -44,11 +44,11 @@ def test_a_batch_larger_than_the_data_is_refused_before_the_first_trial(around):
                 "model": {"name": "mlp", "widths": []},
                 "optimizer": {"name": "sgd", "learning_rate": 0.01},
                 "space": {
-                    "optimizer.name": {"choice": ["sgd", "lbfgs"]},
-                    "data.batch_size": {"choice": [16, "all"]},
+                    "optimizer.name": {"choice": ["sgd", "exact"]},
+                    "model.widths": {"choice": [[], [4]]},
                 },
             },
-            r"optimizer\.name: lbfgs takes all training rows in one step, and data\.batch_size",
+            r"optimizer\.name: exact solves a linear regression, and this model is not linear",
         ),
         (
             {"space": {"augment.word_dropout": {"float": [0.0, 0.1]}}},

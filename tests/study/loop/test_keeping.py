@@ -22,6 +22,7 @@ from hpo.study.loop.keeping import best_complete
 from hpo.study.signals import StopRequest
 from hpo.study.train import train_to_folder
 from hpo.trained.model import load_model
+from tests.own_tasks import a_task
 from tests.study.whole import DOCUMENT, Studies, an_experiment
 
 SEARCH = {**DOCUMENT["search"], "keep_weights": 2, "trials": 6}
@@ -124,6 +125,22 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_hav
     assert not [text for text in studies.said if text.startswith("Takes")]
 
 
+def test_a_task_of_ones_own_is_kept_too(studies: Studies, tmp_path: Path) -> None:
+    search = {**DOCUMENT["search"], "objective": {"minimize": "loss"}, "keep_weights": 1}
+    studies.run(a_task(tmp_path, search=search), trusts_code=True)
+    (trial,), _ = best_trials("descent", studies.url, 1, trust_code=True)
+    found = []
+    for kept in (trial.kept, None):
+        studies.said.clear()
+        folder = tmp_path / f"model-{kept is None}"
+        say, stop = studies.said.append, StopRequest()
+        made = train_to_folder(
+            trial.experiment, folder, studies.around, lambda _: None, say, stop, kept=kept
+        )
+        found.append((made.metrics, any(text.startswith("Takes") for text in studies.said)))
+    assert found == [(found[1][0], True), (found[1][0], False)]
+
+
 def test_nothing_is_written_by_default(studies: Studies, tmp_path: Path) -> None:
     studies.run(an_experiment("search.trials=2"))
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".weights")]
@@ -139,6 +156,8 @@ def refused(*overrides: str, **parts: Any) -> str:
 
 
 def test_what_keeping_does_not_go_with_is_refused_in_a_sentence() -> None:
-    assert "train.keep: best another one's: write 0" in refused("train.keep=best")
+    assert "and train.keep: best judges it by earlier ones: write 0" in refused("train.keep=best")
+    stopped = refused("train.early_stop={patience: 2}")
+    assert "and train.early_stop judges it by earlier ones: write 0, or leave" in stopped
     text = refused("search.scheduler={name: hyperband, budget: share}", "train.epochs=9")
     assert "budget: share trains several: write 0" in text
