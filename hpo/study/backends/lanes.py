@@ -122,15 +122,8 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
-<<<<<<< HEAD
-        precisions = Precisions(pools[0], self._cache, journal, self._say)
-        executor = local_executor(pools, self._cache, self._datasets.of, self._counters)
-=======
-        self._experiment = settled_precision(
-            self._experiment, self._data, pools[0], self._cache, journal, self._say
-        )
+        precisions = Precisions(pools[0], self._cache, journal, self._say, self._meter.alone)
         executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
->>>>>>> main
         stack.callback(executor.close)
         plan = plan_study(
             self._experiment, self._data, pools, learns, self._cache, journal, explain
@@ -141,11 +134,7 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-<<<<<<< HEAD
-        prepare = self._preparer(plan.merging, journal.state, precisions)
-=======
-        prepare = self._preparer(plan.merging, journal)
->>>>>>> main
+        prepare = self._preparer(plan.merging, journal, precisions)
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -157,16 +146,11 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-<<<<<<< HEAD
     def _preparer(
-        self, merging: Merging, state: StudyState, precisions: Precisions
+        self, merging: Merging, journal: Journal, precisions: Precisions
     ) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
-        experiment, platform = self._experiment, self._platform
-        is_auto = experiment.training.train.precision == AUTO
-=======
-    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
-        """Makes a trial's work from its hparams and its number."""
+        is_auto = self._experiment.training.train.precision == AUTO
         experiment, platform, state = self._experiment, self._platform, journal.state
 
         def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
@@ -175,7 +159,6 @@ class LaneBackend:
             return with_start(with_rows(training, data.train_rows), data, experiment.folder), data
 
         latencies = self._latencies(trained, journal)
->>>>>>> main
         # The first of all equal programs serves every trial, so that its label is computed once.
         programs: dict[Program, Program] = {}
 
@@ -183,12 +166,13 @@ class LaneBackend:
             training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
             training = precisions.settled(training, data, varying)
-            if is_auto and (self._sizes is None or "data.image_size" not in hparams):
+            is_whole = self._sizes is None or "data.image_size" not in hparams
+            if is_auto and is_whole:
                 precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
             costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None:
+            if latencies is not None and is_whole:
                 costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -51,13 +52,19 @@ class Figures(NamedTuple):
 class Precisions:
     """The precision of each program of a study whose spec leaves it to hpo.
 
-    A program is measured before its first trial, and keeps what the study has noted of it.
+    A program is measured before its first trial, while no other one trains (`alone`). It keeps what
+    the study has noted of it.
     """
 
     def __init__(
-        self, place: Place, cache: Path | None, journal: Journal, say: Callable[[str], None]
+        self,
+        place: Place,
+        cache: Path | None,
+        journal: Journal,
+        say: Callable[[str], None],
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._place, self._compiler = place, Compiler(cache)
+        self._place, self._compiler, self._alone = place, Compiler(cache), alone
         self._journal, self._say = journal, say
         self._known = {
             note.program: note for note in journal.state.notes if isinstance(note, Precision)
@@ -83,9 +90,11 @@ class Precisions:
 
     def _measured(self, training: Training, data: DataSet, varying: Set[str]) -> Precision:
         try:
-            return best_precision(measured(training, data, self._place, self._compiler, varying))
+            with self._alone():
+                found = measured(training, data, self._place, self._compiler, varying)
         except DeviceError as error:  # beside trials that train, the memory may be too small
             return Precision(_USUAL, f"others could not be measured ({error})")
+        return best_precision(found)
 
     def note(self, number: int, training: Training) -> None:
         """Note the precision of a trial, which `hpo export` and `hpo show` read."""
