@@ -170,11 +170,14 @@ def _export(
     pin = state.pins.get(MERGING)
     merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
+    drawn = state.drawn.get(trial.number, {})
+    if (precision := state.drawn.get(lineage[0].trial, {}).get("train.precision")) is not None:
+        experiment = with_precision(experiment, str(precision))
     varying = varied_for(state, lineage[0].trial, experiment)
     document = training_document(experiment, lineage, merging, folder, together, varying)
     if trial.is_full:
         _fix_epochs(document["train"], state.judged_epoch(trial.number))
-    if drawn := state.drawn.get(trial.number):
+    if "command" in document:
         document["command"]["values"] |= drawn
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "

@@ -72,6 +72,7 @@ data:
   split_seed: 0
   batch_size: 64
   normalize: standard
+  image_size: null
   epsilon: 1.0e-5
   reduce: {{name: none, components: 0.95, features: 20}}
   range: [0.0, 1.0]
