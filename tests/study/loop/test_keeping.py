@@ -66,8 +66,8 @@ def test_a_kept_trial_is_taken_with_the_bits_that_training_it_gives(
     assert {trial.number for trial in trials} == kept(studies)
     taken, weights = train(studies, trials[0], tmp_path / "taken", with_kept=True)
     assert studies.said[-1] == (
-        f"Takes the weights of trial {trials[0].number} that its search has kept: it does not "
-        "train again."
+        f"Uses the weights that the search kept for trial {trials[0].number}; it is not trained "
+        "again."
     )
     again, expected = train(studies, trials[0], tmp_path / "again", with_kept=False)
     assert not [text for text in studies.said if text.startswith("Takes")]
