@@ -112,7 +112,7 @@ def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
 
 def _quiet(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
-    with measured(zeros, "train.metrics: activation_sparsity counts") as found:
+    with measured(zeros, "train.metrics: activation_sparsity") as found:
         forward(program, spec, params, variables, batch)
     count: Any = sum(one.zeros for one in found)
     return (count / sum(one.units for one in found))[:, None]
