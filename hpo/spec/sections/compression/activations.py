@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.marks import Knob, NonNegative, Spec
 
 _Bits = Annotated[int, Field(ge=2, le=8)]
@@ -23,3 +25,15 @@ class Activations(Spec):
     All if left out."""
     l1: Knob[NonNegative] = 0.0
     """A penalty on the sizes of all activations of a row, after `model.activation`."""
+
+
+def activation_mistakes(
+    activations: Activations, model: Any
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What does not change a user's own model, as (key path, sentence)."""
+    if not isinstance(model, OwnModel):
+        return
+    for name, field in Activations.model_fields.items():
+        if getattr(activations, name) != field.default:
+            text = f"does not work with a model of your own ({model.python}): remove it"
+            yield ("compression", "activations", name), text
