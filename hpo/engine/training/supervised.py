@@ -85,6 +85,7 @@ from hpo.engine.training.weights import (
 )
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
 
 
@@ -134,7 +135,7 @@ class Supervised:
 
         With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, that
         of `judged`, the rows to evaluate. With folds of images, those of `offset` and `divisor`,
-        which scale them.
+        which scale them. With a teacher, that of `fold`, the number by which it answers.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
@@ -146,6 +147,8 @@ class Supervised:
             shapes["steps"] = ()
         if self.program.judged_rows:
             shapes |= {"judged": judged_shape(self.program.judged_rows)}
+        if self._teaches_folds:
+            shapes["fold"] = ()
         found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
         if self.program.template.sampling.name == "importance":
             found["row_weight"] = jax.ShapeDtypeStruct((self.program.train_rows,), np.float32)
@@ -194,6 +197,11 @@ class Supervised:
         return found
 
     @property
+    def _teaches_folds(self) -> bool:
+        program = self.program
+        return program.judged_rows > 0 and teacher_of(program.template) is not None
+
+    @property
     def _recolours(self) -> bool:
         return recolours(self.program.template.augment)
 
@@ -227,6 +235,8 @@ class Supervised:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
         if fold is not None:
             feed["judged"] = judged_places(fold.validation, judged_shape(program.judged_rows))
+            if self._teaches_folds:
+                feed["fold"] = np.array(fold.number, np.int32)
         return feed
 
     def row_losses(self, lanes: Lane) -> Any | None:
