@@ -29,8 +29,8 @@ from hpo.engine.training.batches import (
     DeviceData,
     Index,
     fed,
-    judged_places,
-    judged_shape,
+    fold_feed,
+    fold_shapes,
 )
 from hpo.engine.training.compression.quantisation import quantised, with_steps
 from hpo.engine.training.compression.sparsity import (
@@ -85,7 +85,6 @@ from hpo.engine.training.weights import (
 )
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
 
 
@@ -135,7 +134,7 @@ class Supervised:
 
         With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, that
         of `judged`, the rows to evaluate. With folds of images, those of `offset` and `divisor`,
-        which scale them. With a teacher, that of `fold`, the number by which it answers.
+        which scale them.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
@@ -146,9 +145,7 @@ class Supervised:
         if self.program.own_steps or self.program.judged_rows:
             shapes["steps"] = ()
         if self.program.judged_rows:
-            shapes |= {"judged": judged_shape(self.program.judged_rows)}
-        if self._teaches_folds:
-            shapes["fold"] = ()
+            shapes |= fold_shapes(self.program)
         found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
         if self.program.template.sampling.name == "importance":
             found["row_weight"] = jax.ShapeDtypeStruct((self.program.train_rows,), np.float32)
@@ -197,11 +194,6 @@ class Supervised:
         return found
 
     @property
-    def _teaches_folds(self) -> bool:
-        program = self.program
-        return program.judged_rows > 0 and teacher_of(program.template) is not None
-
-    @property
     def _recolours(self) -> bool:
         return recolours(self.program.template.augment)
 
@@ -234,9 +226,7 @@ class Supervised:
         if fold is not None or program.own_steps:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
         if fold is not None:
-            feed["judged"] = judged_places(fold.validation, judged_shape(program.judged_rows))
-            if self._teaches_folds:
-                feed["fold"] = np.array(fold.number, np.int32)
+            feed |= fold_feed(program, fold)
         return feed
 
     def row_losses(self, lanes: Lane) -> Any | None:
