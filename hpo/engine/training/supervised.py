@@ -31,6 +31,7 @@ from hpo.engine.training.batches import (
     fed,
     fold_feed,
     fold_shapes,
+    judged_shape,
 )
 from hpo.engine.training.compression.quantisation import quantised, with_steps
 from hpo.engine.training.compression.sparsity import (
@@ -132,9 +133,8 @@ class Supervised:
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
         """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk.
 
-        With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, that
-        of `judged`, the rows to evaluate. With folds of images, those of `offset` and `divisor`,
-        which scale them.
+        With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, also
+        those of `fold_feed`. With folds of images, those of `offset` and `divisor`.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
