@@ -420,6 +420,11 @@ _COMPRESSION = {
             "sizes": "answers for images of one size",
         },
     ),
+    "similarity": Technique(
+        "compression.teacher.similarity",
+        paper=f"{_ARXIV}/1907.09682",
+        needs=("whole batch", "same depth"),
+    ),
 }
 
 _TRAIN = {

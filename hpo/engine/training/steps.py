@@ -20,6 +20,7 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.compression.distillation import taught
 from hpo.engine.training.compression.quantisation import in_training, unrounded
+from hpo.engine.training.compression.similarity import compared, similar
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.compression.teaching import answered
 from hpo.engine.training.forward import forward
@@ -141,6 +142,7 @@ def _gradient(
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
         batch = answered(program, data.teacher, spec.compression.teacher, batch)
+        batch = compared(program, data.teacher, spec.compression.teacher, batch)
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:
@@ -181,9 +183,11 @@ def _loss(
 
     hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
     loss = taught(hard, spec.compression.teacher, program.task)
-    (outputs, changed), penalty = penalised(spec.compression.activations.l1, run)
+    teacher, l1 = spec.compression.teacher, spec.compression.activations.l1
+    ((outputs, changed), penalty), distance = similar(teacher, batch, lambda: penalised(l1, run))
     value = batch_loss(program.task, outputs, batch, loss)
-    return value if penalty is None else value + penalty, changed
+    value = value if penalty is None else value + penalty
+    return value if distance is None else value + distance, changed
 
 
 def _private(

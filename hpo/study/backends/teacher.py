@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
 _FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns")
+_SIMILARITY = "compression.teacher.similarity"
 # Rows by which the scaling of a step is compared with that of the teacher.
 _COMPARED = 64
 
@@ -66,7 +67,7 @@ class _Voice(NamedTuple):
 def lesson_of(experiment: Experiment, *, trusts_code: bool = False) -> Lesson | None:
     """The teacher that an experiment names; None without one.
 
-    It answers in the step if any trial may change its rows.
+    It answers in the step if any trial may change its rows or compares their similarities.
     """
     training: Any = experiment.training
     name = teacher_of(training)
@@ -74,8 +75,9 @@ def lesson_of(experiment: Experiment, *, trusts_code: bool = False) -> Lesson | 
         return None
     changes = {path for change in training.train.changes for path in change.hparams}
     paths = {*changes, *training.train.schedules, *(d.path for d in experiment.space.dimensions)}
-    varies = any(path.split(".")[0] == "augment" for path in paths)
-    in_step = varies or any(holders(training, "changed rows"))
+    varies = any(path.split(".")[0] == "augment" or path == _SIMILARITY for path in paths)
+    is_similar = training.compression.teacher.similarity != 0
+    in_step = varies or is_similar or any(holders(training, "changed rows"))
     return Lesson(name, experiment.folder, in_step, trusts_code)
 
 
@@ -146,7 +148,7 @@ def _check(lesson: Lesson, model: Model, data: DataSet) -> None:
     if data.folds and lesson.in_step:
         raise HpoError(
             f"{lesson.where} answers for rows as they are where data.folds has several training "
-            "splits: remove augment or data.folds."
+            "splits: remove augment and similarity, or data.folds."
         )
 
 

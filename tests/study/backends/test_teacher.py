@@ -156,6 +156,7 @@ def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big
         ({"space": {"augment.swap_noise": {"float": [0.0, 0.2]}}}, True),
         ({"train": {"epochs": 4, "schedules": {"augment.gaussian_noise": LATER}}}, True),
         ({"attack": {"epsilon": 0.1}}, False),
+        ({"compression": {"teacher": {"from": "big", "similarity": 1.0}}}, True),
     ],
 )
 def test_it_answers_in_the_step_if_a_trial_may_change_its_rows(tmp_path, asked, in_step):

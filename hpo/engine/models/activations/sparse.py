@@ -44,7 +44,7 @@ class _Top(NamedTuple):
     uses: list[int]
 
 
-_WATCH: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+_WATCHES: ContextVar[tuple[_Watch, ...]] = ContextVar("watches", default=())
 _TOP: ContextVar[_Top | None] = ContextVar("top", default=None)
 
 
@@ -53,7 +53,7 @@ def answered(y: Float[Array, "B ... N"], features: Any) -> Float[Array, "B ... N
     if (top := _TOP.get()) is not None:
         y = largest(y, top.share, features)
         top.uses.append(features)
-    if (watch := _WATCH.get()) is not None:
+    for watch in _WATCHES.get():
         if get_opaque_trace_state() != watch.trace:  # what it finds could not leave there
             raise HpoError(
                 f"{watch.what} nothing in blocks that are computed twice: "
@@ -71,11 +71,11 @@ def measured(measure: Measure, what: str) -> Iterator[list[Any]]:
         HpoError: at the end of the block, for a model without any.
     """
     watch = _Watch(measure, what, [], get_opaque_trace_state())
-    token = _WATCH.set(watch)
+    token = _WATCHES.set((*_WATCHES.get(), watch))
     try:
         yield watch.found
     finally:
-        _WATCH.reset(token)
+        _WATCHES.reset(token)
     if not watch.found:
         raise _without_activation(what)
 

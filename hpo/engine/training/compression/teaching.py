@@ -39,6 +39,13 @@ class Network:
     program: Program = field(metadata={"static": True})
     training: Training = field(metadata={"static": True})
 
+    def outputs(self, program: Program, x: Float[Array, "B ..."]) -> Float[Array, "B ... K"]:
+        """Its outputs for features of a student, whose program this is."""
+        own = replace(self.program, platform=program.platform)
+        state = self.weights["params"], self.weights["variables"]
+        seen = x if self.scale is None else x * self.scale[0] + self.scale[1]
+        return forward(own, self.training, *state, {"x": seen})[0].astype(jnp.float32)
+
 
 def answered(
     program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
@@ -53,16 +60,15 @@ def answers_of(
     program: Program, networks: Sequence[Network], x: Float[Array, "B ..."]
 ) -> Float[Array, "B ... K"]:
     """The outputs of a teacher for features of its student, whose program this is."""
-    found = []
-    for one in networks:
-        own = replace(one.program, platform=program.platform)
-        state = one.weights["params"], one.weights["variables"]
-        seen = x if one.scale is None else x * one.scale[0] + one.scale[1]
-        found.append(forward(own, one.training, *state, {"x": seen})[0].astype(jnp.float32))
+    found = [one.outputs(program, x) for one in networks]
     if len(found) == 1:
         return found[0]
-    shares = jnp.stack([jnp.asarray(one.share, jnp.float32) for one in networks])
-    return mean_answer(program.task, jnp.stack(found), shares)
+    return mean_answer(program.task, jnp.stack(found), shares_of(networks))
+
+
+def shares_of(networks: Sequence[Network]) -> Float[Array, " M"]:
+    """The parts of the networks in the mean."""
+    return jnp.stack([jnp.asarray(one.share, jnp.float32) for one in networks])
 
 
 def mean_answer(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hpo.spec.file.document import Mistake
-from hpo.spec.marks import Knob, Positive, Spec
+from hpo.spec.marks import Knob, NonNegative, Positive, Spec
 from hpo.spec.sections.models.pretrained import folder_trouble
 
 WEIGHT, TEMPERATURE = 0.7, 4.0
@@ -38,6 +38,12 @@ class Teacher(Spec):
     temperature: Knob[Positive | None] = None
     """The number by which the outputs of both are divided before classes are compared; 4 if left
     out. A larger one tells more of the unlikely classes."""
+    similarity: Knob[NonNegative] = 0.0
+    """Adds this many times the mean squared difference between the similarities of the rows of a
+    batch in the last hidden layer of both models; off by default.
+
+    Source: Tung and Mori 2019, "Similarity-preserving knowledge distillation"
+    (arXiv:1907.09682)."""
 
 
 def teacher_of(training: Any) -> str | None:

@@ -10,57 +10,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import Split
 from hpo.engine.pools.streaming import data_bytes
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.training.compression.distillation import ANSWERS
-from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
+from hpo.engine.training.compression.teaching import mean_answer
 from hpo.spec.marks import with_leaves
-from tests.engine.samples import CLASSES, ROWS, Learn, a_split, a_training, unmerged
+from tests.engine.samples import Learn, a_training, unmerged
+from tests.engine.teachers import images, outputs_of, some_weights, with_teacher
 
 RNG = np.random.default_rng(0)
-# The teacher scales pixels in another way than its student.
-OWN, OTHER = (np.float64(0.5), np.float64(2.0)), (np.float64(-1.0), np.float64(0.25))
-
-
-def images() -> DataSet:
-    """Ninety-six training images of four by four pixels in three classes."""
-    rng = np.random.default_rng(0)
-    parts = a_split(rng, ROWS, (4, 4, 1)), a_split(rng, 40, (4, 4, 1))
-    return DataSet("classification", *parts, None, CLASSES, "images")
-
-
-def some_weights(seed: int) -> dict[str, Any]:
-    """Those of a perceptron of five units for the images."""
-    rng = np.random.default_rng(seed)
-
-    def layer(inputs: int, outputs: int) -> dict[str, np.ndarray]:
-        shapes = {"bias": (outputs,), "kernel": (inputs, outputs)}
-        return {name: rng.normal(size=s).astype(np.float32) / 2 for name, s in shapes.items()}
-
-    params = {"head": layer(5, CLASSES), "linears": {0: layer(16, 5)}}
-    return {"params": params, "variables": {}}
-
-
-def outputs_of(weights: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    """The outputs of this perceptron, in float64, for a student's features."""
-    pixels = x.astype(np.float64) * OWN[1] + OWN[0]
-    at = ((pixels - OTHER[0]) / OTHER[1]).reshape(len(x), -1)
-    first, head = (weights["params"][name] for name in ("linears", "head"))
-    hidden = np.maximum(at @ first[0]["kernel"] + first[0]["bias"], 0)
-    found: np.ndarray = hidden @ head["kernel"] + head["bias"]
-    return found
-
-
-def with_teacher(data: DataSet, *seeds: int) -> DataSet:
-    """The images, with networks of these seeds."""
-    training = a_training(model={"name": "mlp", "widths": [5]})
-    program, _ = split(training, data, "cpu")
-    scale = scale_between(OWN, OTHER)
-    share = np.float32(1 / len(seeds))
-    networks = (Network(some_weights(seed), scale, share, program, training) for seed in seeds)
-    return replace(data, teacher=tuple(networks))
 
 
 def a_student(stream: int = 0, **parts: Any) -> Any:
