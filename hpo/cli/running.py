@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from hpo.trained.save import Trained
 
 
+ForceModel = Annotated[
+    bool,
+    typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
+]
+
+
 class Unit(StrEnum):
     """What `hpo compress` cuts."""
 
@@ -112,10 +118,7 @@ def train(
     out: ModelFolder,
     overrides: Overrides = None,
     device: Device = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
-    ] = False,
+    force: ForceModel = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="With data.folds: save one model of all rows.")
     ] = False,
@@ -166,6 +169,10 @@ def compress(
     bits: Annotated[
         int, typer.Option(help="Bits of the other weights, 2 to 8; 32 leaves them.", min=2, max=32)
     ] = 4,
+    rank: Annotated[
+        int | None,
+        typer.Option(help="Write layers of an mlp as products of two arrays of this rank.", min=1),
+    ] = None,
     teacher: Annotated[
         bool,
         typer.Option("--teacher/--no-teacher", help="Learn the answers of MODEL, too."),
@@ -177,10 +184,7 @@ def compress(
         float | None, typer.Option(help="First learning rate, which falls; else that of MODEL.")
     ] = None,
     device: Device = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
-    ] = False,
+    force: ForceModel = False,
     trust_code: TrustModel = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -203,7 +207,7 @@ def compress(
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
     with written_to(out, is_replaced=force) as folder:
         check_free(folder, force)
-        wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate)
+        wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate, rank)
         experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
         _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
         found = compared(model, folder)

@@ -75,7 +75,9 @@ def change_mistakes(
                 yield Mistake(at, f"after {change.after} epochs: {path}: {text}")
 
 
-def schedule_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
+def schedule_mistakes(
+    values: Mapping[str, Any], training: Training, space: SearchSpace
+) -> Iterator[Mistake]:
     """The mistakes in the schedules of numbers."""
     at, train = ("train", "schedules"), training.train
     knobs = [path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB]
@@ -85,6 +87,8 @@ def schedule_mistakes(values: Mapping[str, Any], training: Training) -> Iterator
             yield Mistake(at, unknown_name(path, knobs, "leaf"))
             continue
         start = leaf_at(training, path)
+        if not start and path in space.by_path:
+            continue  # each trial has a value of its own
         if start is None:
             yield Mistake(at, f"{path} is off here: give it the value of the first epoch")
         elif path in changing(training):

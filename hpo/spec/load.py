@@ -295,7 +295,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-        found += schedule_mistakes(values, training)
+        found += schedule_mistakes(values, training, space)
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
         if data is not None and data.folds is not None:

@@ -13,6 +13,7 @@ from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.load import load_document
+from hpo.spec.words import shown
 from hpo.trained.load import TrainedModel, data_fingerprint
 from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SPEC_FILE, SplitMetrics
 from hpo.trained.weights import weight_bytes
@@ -27,8 +28,9 @@ class Wanted(NamedTuple):
     """How small a model is made, and how it trains for that.
 
     `sparsity` is the share of its weights that are cut, one by one or by `unit`. The others have
-    `bits` bits. With `has_teacher` it learns the answers that it gave before, too. `epochs` and
-    `learning_rate` are those of its first training where they are None.
+    `bits` bits. With `has_teacher` it learns the answers that it gave before, too. `epochs`,
+    `learning_rate` and the `rank` of hidden layers are those of its first training where they are
+    None.
     """
 
     sparsity: float
@@ -37,6 +39,7 @@ class Wanted(NamedTuple):
     has_teacher: bool
     epochs: int | None
     learning_rate: float | None
+    rank: int | None = None
 
 
 class Compressed(NamedTuple):
@@ -135,8 +138,17 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         optimizer["schedule"] = {"name": "cosine"}
     if wanted.learning_rate is not None:
         optimizer["learning_rate"] = wanted.learning_rate
+    model = dict(values["model"])
+    if wanted.rank is not None:
+        if model.get("name") != _WITH_RANK:
+            name = shown(model.get("name", "model of your own"))
+            raise HpoError(
+                f"--rank {wanted.rank}: {_WITH_RANK} has a rank, not {name}: leave it out."
+            )
+        model["rank"] = wanted.rank
     return {
         **values,
+        "model": model,
         "optimizer": optimizer,
         "compression": {**_of_answers(values), **_compression(wanted)},
         "train": train,
@@ -145,6 +157,8 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
 
 # Its average is judged, so its rate may not fall.
 _WITHOUT_SCHEDULE = "schedule_free"
+# The model whose layers may be products of two arrays.
+_WITH_RANK = "mlp"
 
 
 def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:

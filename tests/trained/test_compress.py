@@ -57,6 +57,7 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
     some = {"activations": {"bits": 8}, "weights": {"name": "ternary"}}
     rounded = smaller_document(folder_of(tmp_path / "rounded", compression=some), WANTED)
     assert rounded["compression"] == found["compression"] | {"activations": {"bits": 8}}
+    assert smaller_document(model, WANTED._replace(rank=2))["model"]["rank"] == 2
     own = compressing(model, WANTED, None).document
     assert own["model"]["from"] == own["compression"]["teacher"]["from"]
 
@@ -74,6 +75,9 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
     (tmp_path / "folds" / "ensemble.json").write_text("{}")
     with pytest.raises(HpoError, match="holds an ensemble"):
         smaller_document(tmp_path / "folds", WANTED)
+    images = folder_of(tmp_path / "images", model={"name": "cnn"})
+    with pytest.raises(HpoError, match="--rank 2: mlp has a rank, not 'cnn': leave it out"):
+        smaller_document(images, WANTED._replace(rank=2))
     lost = folder_of(tmp_path / "lost", data={"dataset": {"csv": "lost.csv", "target": "y"}})
     with pytest.raises(HpoError, match="run this in the folder where its data are"):
         compressing(lost, WANTED, None)

@@ -17,7 +17,7 @@ from hpo.spec.sections.columns import Treatment
 # As many as scikit-learn's QuantileTransformer takes by default.
 _MOST_QUANTILES = 1000
 # Beyond the training quantiles, as scikit-learn bounds them.
-_BOUND = 1e-7
+BOUND = 1e-7
 
 
 def fill_of(x: np.ndarray, treatments: Sequence[Treatment]) -> np.ndarray:
@@ -78,9 +78,9 @@ def normal_quantiles(x: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     below = np.interp(x, quantiles, places)
     above = np.interp(-x, -quantiles[::-1], -places[::-1])
     share = 0.5 * (below - above)
-    share[x + _BOUND > quantiles[-1]] = 1.0
-    share[x - _BOUND < quantiles[0]] = 0.0
-    ends = ndtri(_BOUND - np.spacing(1)), ndtri(1 - (_BOUND - np.spacing(1)))
+    share[x + BOUND > quantiles[-1]] = 1.0
+    share[x - BOUND < quantiles[0]] = 0.0
+    ends = ndtri(BOUND - np.spacing(1)), ndtri(1 - (BOUND - np.spacing(1)))
     with np.errstate(divide="ignore"):
         normal: np.ndarray = np.clip(ndtri(share), *ends)
     return normal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -28,6 +28,9 @@ class Start:
 def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """`{"params": ..., "variables": ...}` as drawn, with the arrays of a trained model in place.
 
+    Where a layer is a product of two arrays here, and is not there or has another rank, it gets
+    those of the closest matrix of its rank.
+
     The head stays as drawn where its classes differ: in number, or because `start` says so. It is
     the layer `head`. In a model of a user's own, it is each array whose last axis is the outputs
     and has another length in the trained model.
@@ -37,6 +40,7 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(drawn)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    start = replace(start, arrays=_of_rank(start.arrays, named))
     for name in sorted({*named} ^ {*start.arrays}):
         has, lacks = ("this model", "that") if name in named else ("that", "this model")
         shape = list(named[name].shape if name in named else start.arrays[name].shape)
@@ -47,6 +51,48 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     return jax.tree.unflatten(
         tree, [_one(start, name, leaf, outputs) for name, leaf in named.items()]
     )
+
+
+def _of_rank(
+    arrays: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Trained arrays, with the factors of those layers that are products of two among `drawn`."""
+    found = dict(arrays)
+    for name in drawn:
+        layer, is_factor, _ = name.partition(_LEFT)
+        if not is_factor:
+            continue
+        left, right = layer + _LEFT, layer + _RIGHT
+        rank = drawn[left].shape[1]
+        if layer + _KERNEL in found:
+            kernel = found.pop(layer + _KERNEL)
+            if layer + _BIAS in found:
+                found[f"{layer}/right{_BIAS}"] = found.pop(layer + _BIAS)
+        elif left in found and right in found and found[left].shape[1] != rank:
+            kernel = found[left] @ found[right]
+        else:
+            continue
+        found[left], found[right] = factors(kernel, rank)
+    return found
+
+
+def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays whose product is the matrix of that rank closest to a kernel, by its SVD.
+
+    Each has the square roots of the singular values, so that both learn alike. A rank above that
+    of the kernel adds zeros.
+
+    Source: Eckart and Young 1936, "The approximation of one matrix by another of lower rank".
+    """
+    u, values, v = np.linalg.svd(kernel.astype(np.float64), full_matrices=False)
+    count = min(rank, len(values))
+    roots = np.sqrt(values[:count])
+    left, right = np.zeros((len(u), rank)), np.zeros((rank, v.shape[1]))
+    left[:, :count], right[:count] = u[:, :count] * roots, roots[:, None] * v[:count]
+    return left.astype(np.float32), right.astype(np.float32)
+
+
+_KERNEL, _BIAS, _LEFT, _RIGHT = "/kernel", "/bias", "/left/kernel", "/right/kernel"
 
 
 def _one(start: Start, name: str, drawn: np.ndarray, outputs: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from hpo.data.transforms.texts import text_fits
 from hpo.data.transforms.transform import FittedTransform
 from hpo.errors import HpoError
 from hpo.trained.exported.graph import Graph
+from hpo.trained.exported.quantiles import add_quantiles
 
 # The code of a category that no training row has. Known ones are at least 0, an empty cell is -1.
 _UNKNOWN = -2
@@ -98,11 +99,6 @@ def _check(fit: FittedTransform) -> None:
         raise HpoError(
             "--format onnx: predict.py has no data.text.reduce: train with whole words, or use "
             "--format stablehlo, which takes encoded numbers."
-        )
-    if "quantile_column" in fit.more:
-        raise HpoError(
-            "--format onnx: no operator computes transform: quantile: train with log or none, or "
-            "use --format stablehlo, which takes encoded numbers."
         )
 
 
@@ -265,6 +261,13 @@ class _Table:
             size = graph.add("Add", graph.add("Abs", x), graph.constant(1.0))
             logs = graph.add("Mul", graph.add("Sign", x), graph.add("Log", size))
             x = graph.add("Where", graph.constant(is_log), logs, x)
+        if "quantile_column" in fit.more:
+            places = fit.more["quantile_column"]
+            normal = add_quantiles(graph, self._columns(x, places), fit.more["quantiles"])
+            count = int(fit.kept.sum())
+            order = np.arange(count)
+            order[places] = count + np.arange(len(places))
+            x = self._columns(graph.add("Concat", x, normal, axis=1), order)
         return [x]
 
     def _known(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
-from hpo.trained.exported import standalone, standalone_texts
+from hpo.trained.exported import standalone
 from hpo.trained.exported.answers import scale_of
 from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
@@ -141,11 +142,11 @@ def export_onnx(
     cuts = {one["tokens"] for one in schema["text_inputs"]}
     texts = {
         SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
-        SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
+        SCRIPT_FILE: _script(SCRIPT_FILE),
         REQUIREMENTS_FILE: _REQUIREMENTS + ("jieba>=0.42.1\n" if "jieba" in cuts else ""),
     }
     if cuts:
-        texts[TEXTS_FILE] = Path(standalone_texts.__file__).read_text(encoding="utf-8")
+        texts[TEXTS_FILE] = _script(TEXTS_FILE)
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
@@ -155,6 +156,10 @@ def export_onnx(
 
     _written(folder, write)
     return compared._replace(size=len(data), units=_units(model, slim))
+
+
+def _script(name: str) -> str:
+    return files(standalone).joinpath(name).read_text(encoding="utf-8")
 
 
 def export_stablehlo(

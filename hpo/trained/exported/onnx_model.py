@@ -17,7 +17,7 @@ from hpo.trained.exported.features import add_features, add_inputs, text_name
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
 from hpo.trained.exported.precision import Precision, reduced
-from hpo.trained.exported.standalone_texts import text_input
+from hpo.trained.exported.standalone.texts import text_input
 from hpo.trained.model import Model
 
 ANSWERS = "answers"

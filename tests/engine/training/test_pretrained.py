@@ -66,6 +66,28 @@ def test_running_statistics_come_with_the_weights() -> None:
     )
 
 
+@pytest.mark.parametrize("rank", [2, 5, 7])
+def test_layers_of_low_rank_start_from_the_closest_product_to_the_trained_ones(rank: int) -> None:
+    arrays = _arrays({**_SHAPES, **_HEAD})
+    found = _first(_started(a_training(model__widths=[8], model__rank=rank), arrays))
+    kernel = arrays["params/linears/0/kernel"]
+    u, values, v = np.linalg.svd(kernel, full_matrices=False)
+    closest = u[:, :rank] @ np.diag(values[:rank]) @ v[:rank]
+    left, right = (found[f"params/linears/0/{side}/kernel"] for side in ("left", "right"))
+    assert (left.shape, right.shape) == ((5, rank), (rank, 8))
+    np.testing.assert_allclose(left @ right, closest, atol=1e-5)
+    bias = arrays["params/linears/0/bias"].astype(np.float32)
+    np.testing.assert_array_equal(found["params/linears/0/right/bias"], bias)
+
+    # From one rank to another, too; and the same arrays where it has that rank.
+    other = _first(_started(a_training(model__widths=[8], model__rank=1), found))
+    first = values[0] * np.outer(u[:, 0], v[0])
+    product = other["params/linears/0/left/kernel"] @ other["params/linears/0/right/kernel"]
+    np.testing.assert_allclose(product, first, atol=1e-5)
+    again = _first(_started(a_training(model__widths=[8], model__rank=rank), found))
+    np.testing.assert_array_equal(again["params/linears/0/left/kernel"], left)
+
+
 @pytest.mark.parametrize(
     ("head", "keeps_head"), [({"head/kernel": (8, 7), "head/bias": (7,)}, True), (_HEAD, False)]
 )

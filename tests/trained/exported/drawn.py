@@ -55,8 +55,7 @@ def data_of(folder: Path, kind: str) -> dict[str, Any]:
         for i in range(40)
     ]
     write(folder / "table.csv", ["a", "b", "c", "y"], rows)
-    own = {"codes": {"c": {"encode": "embed"}}, "quantiles": {"a": {"transform": "quantile"}}}
-    columns = {"columns": {"by_name": own[kind]}} if kind in own else {}
+    columns = {"columns": {"by_name": {"c": {"encode": "embed"}}}} if kind == "codes" else {}
     return {"dataset": {"csv": "table.csv", "target": "y"}, "batch_size": 8, **columns}
 
 

@@ -70,6 +70,15 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedules, message):
     assert message in str(refused.value)
 
 
+def test_a_number_that_varies_may_be_off_elsewhere():
+    schedules = {
+        path: {"name": "plateau"} for path in ("optimizer.weight_decay", "updates.max_norm")
+    }
+    space = {path: {"float": [0.1, 1.0]} for path in schedules}
+    document = {**DOCUMENT, "train": {"epochs": 9, "schedules": schedules}, "space": space}
+    assert len(experiment_from_document(document, Path.cwd(), "spec.yaml").space) == 2
+
+
 def test_a_batch_that_grows_is_refused_beside_what_counts_updates():
     schedules = {"updates.accumulate": {"name": "step", "factor": 2.0}}
     train = {"epochs": 9, "schedules": schedules, "average": {"name": "ema"}}

@@ -14,8 +14,8 @@ import pytest
 from hpo.data.text.text_fit import fit_texts
 from hpo.spec.sections.columns import Text
 from hpo.trained.exported.folder import export_onnx
-from hpo.trained.exported.standalone import Model
-from hpo.trained.exported.standalone_texts import text_input
+from hpo.trained.exported.standalone.predict import Model
+from hpo.trained.exported.standalone.texts import text_input
 from tests.trained.exported.drawn import drawn, write
 
 TEXTS = [

@@ -12,7 +12,7 @@ import pytest
 
 import hpo
 from hpo.trained.exported.folder import export_onnx, rows_to_compare
-from hpo.trained.exported.standalone import Model, RowError
+from hpo.trained.exported.standalone.predict import Model, RowError
 from hpo.trained.model import load_model
 from tests.trained.exported.drawn import data_of, drawn
 
