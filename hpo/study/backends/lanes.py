@@ -22,7 +22,7 @@ from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.engine.training.techniques.updates import check_updates
 from hpo.errors import HpoError
-from hpo.search.schedulers.make import make_scheduler
+from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
@@ -31,7 +31,6 @@ from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import budget_of
-from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.latency import Latencies, Trained, settled_engine
@@ -44,7 +43,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
-from hpo.study.backends.precision import settled_precision
+from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
@@ -122,9 +121,7 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
-        self._experiment = settled_precision(
-            self._experiment, self._data, pools[0], self._cache, journal, self._say
-        )
+        precisions = Precisions(pools[0], self._cache, journal, self._say, self._meter.alone)
         executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
         stack.callback(executor.close)
         plan = plan_study(
@@ -136,7 +133,7 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        prepare = self._preparer(plan.merging, journal)
+        prepare = self._preparer(plan.merging, journal, precisions)
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -148,8 +145,11 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
+    def _preparer(
+        self, merging: Merging, journal: Journal, precisions: Precisions
+    ) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
+        is_auto = self._experiment.training.train.precision == AUTO
         experiment, platform, state = self._experiment, self._platform, journal.state
 
         def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
@@ -164,10 +164,14 @@ class LaneBackend:
         def prepare(hparams: HParams, number: int) -> Work:
             training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
+            training = precisions.settled(training, data, varying)
+            is_whole = self._sizes is None or "data.image_size" not in hparams
+            if is_auto and is_whole:
+                precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
             costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None:
+            if latencies is not None and is_whole:
                 costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
@@ -213,12 +217,6 @@ def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:
     return RungSizes(max(shape[:2]), experiment.training.train.epochs)
 
 
-def _budgets(search: SearchSpec, epochs: int) -> set[int]:
-    """The rungs of a search."""
-    brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
-    return {budget for bracket in brackets for budget in bracket.budgets}
-
-
 def _check_fit(
     experiment: Experiment, datasets: DataSets, device: Any, sizes: RungSizes | None
 ) -> None:
@@ -234,7 +232,8 @@ def _check_fit(
             fills += [{path: value} for value in _ends(dimensions[path])]
     fills += _whole_batches(experiment)
     if sizes is not None and search is not None:
-        rungs = sizes.of_all(_budgets(search, sizes.epochs))
+        planned = outline(search.scheduler, sizes.epochs, search.trials)
+        rungs = sizes.of_all(planned.budgets)
         models = [own for own in fills if own.keys() <= {"model", "model.name"}]
         fills += [{**own, "data.image_size": size} for own in models for size in rungs]
     # With these a batch is filled last, and updates are fewest.
@@ -246,7 +245,8 @@ def _check_fit(
     cure = "write a larger share"
     if search is not None and budget_of(search.scheduler) == "share":
         epochs = training.train.epochs
-        fewest["sampling.share"] = min(_budgets(search, epochs)) / epochs
+        budgets = outline(search.scheduler, epochs, search.trials).budgets
+        fewest["sampling.share"] = min(budgets) / epochs
         cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**fewest, **hparams}, 0)
