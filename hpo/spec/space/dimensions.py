@@ -160,11 +160,11 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
     private = privacy_mistakes(training.privacy)
-    compression = training.compression
+    compression, code = training.compression, getattr(training.model, "python", None)
     small = (
         *sparsity_mistakes(compression.sparsity),
         *quantisation_mistakes(compression.weights),
-        *activation_mistakes(compression.activations, training.model),
+        *activation_mistakes(compression.activations, code),
     )
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from hpo.spec.code.own_model import OwnModel
 from hpo.spec.marks import Knob, NonNegative, Spec
 
 _Bits = Annotated[int, Field(ge=2, le=8)]
@@ -28,12 +27,12 @@ class Activations(Spec):
 
 
 def activation_mistakes(
-    activations: Activations, model: Any
+    activations: Activations, code: str | None
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not change a user's own model, as (key path, sentence)."""
-    if not isinstance(model, OwnModel):
+    """What does not change a user's own model, whose `code` is named, as (key path, sentence)."""
+    if code is None:
         return
     for name, field in Activations.model_fields.items():
         if getattr(activations, name) != field.default:
-            text = f"does not work with a model of your own ({model.python}): remove it"
+            text = f"does not work with a model of your own ({code}): remove it"
             yield ("compression", "activations", name), text
