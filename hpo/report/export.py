@@ -34,7 +34,7 @@ from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
-from hpo.spec.marks import Mark, marked_leaves
+from hpo.spec.marks import Mark, has_leaf, leaf_at, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_precision, with_static
 from hpo.spec.sections.compression.section import Compression
@@ -170,11 +170,14 @@ def _export(
     pin = state.pins.get(MERGING)
     merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
+    drawn = state.drawn.get(trial.number, {})
+    if (precision := state.drawn.get(lineage[0].trial, {}).get("train.precision")) is not None:
+        experiment = with_precision(experiment, str(precision))
     varying = varied_for(state, lineage[0].trial, experiment)
     document = training_document(experiment, lineage, merging, folder, together, varying)
     if trial.is_full:
         _fix_epochs(document["train"], state.judged_epoch(trial.number))
-    if drawn := state.drawn.get(trial.number):
+    if "command" in document:
         document["command"]["values"] |= drawn
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "
@@ -287,6 +290,11 @@ def _said(training: Training) -> dict[str, Any]:
     for name, off in _OFF.items():
         if getattr(training, name) == off:
             del dumped[name]
+    # A schedule changes nothing where the trial lacks its number, or where that is off.
+    for path, schedule in training.train.schedules.items():
+        number = leaf_at(training, path) if has_leaf(training, path) else None
+        if number is None or (number == 0 and not hasattr(schedule, "to")):
+            del dumped["train"]["schedules"][path]
     for name in ("until", "early_stop", "schedules"):
         if not dumped["train"][name]:
             del dumped["train"][name]

@@ -110,7 +110,7 @@ def train_to_folder(
     start -= point.seconds if point else 0.0
     if isinstance(training, Training):
         experiment = experiment if point is None else point.settled(experiment)
-        experiment = settled_precision(experiment, data, device, around.cache, None, say)
+        experiment = settled_precision(experiment, data, device, around.cache, say)
         settled = experiment.training.train.precision
         training = with_leaves(training, {"train.precision": settled})
     runs = Runs(training, data, device.platform, _objective_of(experiment))

@@ -23,7 +23,7 @@ from hpo.spec.space.translate import can_take, nearest, translated, translations
 from hpo.spec.words import count_text
 from hpo.study.log.events import Event, StudyState, fold
 from hpo.study.log.judging import Judging
-from hpo.study.log.notes import Learn, Move, Note
+from hpo.study.log.notes import EXPORTED, Learn, Move, Note, decided_engine
 from hpo.study.storage.database import is_same_database, parsed_url
 from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance
@@ -209,11 +209,15 @@ def _learn_from(
         results = []
     before = Provenance.of(record)
     is_timed = any(o.metric in COSTS and o.metric not in KNOWN_COSTS for o in ours.objectives)
+    # Before there were notes of it, and where a model has no export, JAX was timed.
+    engine = decided_engine(state.notes)
+    is_exported = engine is not None and engine.name == EXPORTED
     is_comparable = (
         before.data_fingerprint == provenance.data_fingerprint
         and not unmeasured
         # Times measured on another machine do not compare.
         and (before.device == provenance.device or not is_timed)
+        and (is_exported or "latency_ms" not in ours.metrics)
         and earlier.training.train.epochs == experiment.training.train.epochs
     )
     return Learn(

@@ -72,6 +72,7 @@ data:
   split_seed: 0
   batch_size: 64
   normalize: standard
+  image_size: null
   epsilon: 1.0e-5
   reduce: {{name: none, components: 0.95, features: 20}}
   range: [0.0, 1.0]
@@ -198,6 +199,29 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert own["model"].pop("from") is None
     assert (own["updates"].pop("freeze"), own["updates"].pop("rates")) == ([], {})
     assert {key: exported[key] for key in own} == own
+
+
+def test_a_schedule_of_a_number_that_the_trial_lacks_is_not_exported(spec):
+    step, linear = {"name": "step"}, {"name": "linear", "to": 0.2}
+    schedules = {
+        "updates.max_norm": step,
+        "optimizer.weight_decay": step,
+        "optimizer.momentum": step,
+        "model.dropout": linear,
+    }
+    varied = {
+        "optimizer.name": {"choice": ["sgd", "adam"]},
+        "optimizer.weight_decay": {"float": [0.0, 0.1]},
+        "updates.max_norm": {"choice": [None, 2.0]},
+    }
+    parts = {"train": {"epochs": 3, "schedules": schedules}, "optimizer": {"name": "sgd"}}
+    experiment = experiment_from_document({**spec, **parts, "space": varied}, Path())
+    hparams = {"optimizer.name": "adam", "optimizer.weight_decay": 0.0, "updates.max_norm": None}
+
+    exported = training_document(experiment, (Segment(5, 0, hparams),), NOTHING, Path())
+
+    assert [*exported["train"]["schedules"]] == ["model.dropout"]
+    assert experiment_from_document(exported, Path()).training.train.schedules
 
 
 def test_depth_and_width_are_exported_as_widths(spec):

@@ -11,7 +11,7 @@ from hpo.space import RangeMove
 from hpo.spec.load import experiment_from_document
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Cost, End, Propose, Report, StudyState, fold
-from hpo.study.log.notes import Learn, Move, note_from
+from hpo.study.log.notes import Engine, Learn, Move, note_from
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.provenance import Provenance
 from hpo.study.storage.tables import Storage
@@ -437,19 +437,25 @@ def test_a_study_of_several_objectives_learns_of_one_where_their_metrics_were_me
 
 
 @pytest.mark.parametrize(
-    ("metric", "device", "is_comparable"),
+    ("metric", "device", "engine", "is_comparable"),
     [
-        ("latency_ms", "2 x cpu", True),
-        ("latency_ms", "1 x H200", False),
-        ("parameters", "1 x H200", True),
+        ("latency_ms", "2 x cpu", "onnxruntime", True),
+        ("latency_ms", "2 x cpu", "JAX", False),
+        ("latency_ms", "1 x H200", "onnxruntime", False),
+        ("parameters", "1 x H200", "JAX", True),
     ],
 )
-def test_times_of_another_machine_are_not_comparable(storage, metric, device, is_comparable):
+def test_times_of_another_machine_or_engine_are_not_comparable(
+    storage, metric, device, engine, is_comparable
+):
     both = [{"maximize": "accuracy"}, {"minimize": metric}]
     there = an_experiment(name="there", search={"objective": both})
-    store_log(
-        storage, there, lambda pen: pen.train({"model.dropout": 0.1}, 0.1, 0.2, **{metric: 5})
-    )
+
+    def write(pen):
+        pen.record(Engine(engine))
+        pen.train({"model.dropout": 0.1}, 0.1, 0.2, **{metric: 5})
+
+    store_log(storage, there, write)
     experiment = an_experiment(search={"from": ["there"], "objective": both})
     (note,), _ = learn(storage, experiment, device=device)
     assert note.is_comparable == is_comparable

@@ -44,7 +44,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
-from hpo.study.backends.precision import settled_precision
+from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
@@ -122,9 +122,7 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
-        self._experiment = settled_precision(
-            self._experiment, self._data, pools[0], self._cache, journal, self._say
-        )
+        precisions = Precisions(pools[0], self._cache, journal, self._say, self._meter.alone)
         executor = local_executor(pools, self._cache, self._datasets.of, self._meter)
         stack.callback(executor.close)
         plan = plan_study(
@@ -136,7 +134,7 @@ class LaneBackend:
             if self._platform == "cpu":
                 learn_costs(self._cache, executor.program_times())
 
-        prepare = self._preparer(plan.merging, journal)
+        prepare = self._preparer(plan.merging, journal, precisions)
         return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
@@ -148,8 +146,11 @@ class LaneBackend:
         training = self._experiment.training
         return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
-    def _preparer(self, merging: Merging, journal: Journal) -> Callable[[HParams, int], Work]:
+    def _preparer(
+        self, merging: Merging, journal: Journal, precisions: Precisions
+    ) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""
+        is_auto = self._experiment.training.train.precision == AUTO
         experiment, platform, state = self._experiment, self._platform, journal.state
 
         def trained(hparams: HParams, number: int) -> tuple[Training, DataSet]:
@@ -164,10 +165,14 @@ class LaneBackend:
         def prepare(hparams: HParams, number: int) -> Work:
             training, data = trained(hparams, number)
             varying = varied_for(state, number, experiment)
+            training = precisions.settled(training, data, varying)
+            is_whole = self._sizes is None or "data.image_size" not in hparams
+            if is_auto and is_whole:
+                precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
             costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None:
+            if latencies is not None and is_whole:
                 costs |= latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)

@@ -205,8 +205,8 @@ class StudyState:
 
     `metrics[n][e - 1]` are trial n's metrics after epoch e, and `replicas[n][run][e - 1]` those of
     one of its runs where there are several. `checkpoints` are the latest of each run, `pins` the
-    plan of each program, `drawn` the values that trials drew beside their hparams. `proposed_ms`
-    and `ended_ms` are times by trial, in the log's order. `ended` lists the trials that have ended,
+    plan of each program, `drawn` the values that trials got beside their hparams. `proposed_ms` and
+    `ended_ms` are times by trial, in the log's order. `ended` lists the trials that have ended,
     in that order, `unfinished` the others. `epochs` counts all reported epochs, those of every run;
     one on a share of the rows counts as much. `baselines` are the latest result of each,
     `baseline_seconds` the CPU time of all attempts. `stop` says why the last driver stopped; it is

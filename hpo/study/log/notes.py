@@ -102,18 +102,24 @@ def _static_text(path: str, why: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The precision that `train.precision: auto` stands for in the study, and what was measured."""
+    """The precision that `train.precision: auto` stands for, and what was measured.
+
+    `program` is the label that the program has in float32. Earlier releases noted one precision for
+    the whole study, without one.
+    """
 
     kind: ClassVar[str] = "precision"
     name: str
     why: str
+    program: str = ""
 
     def to_value(self) -> dict[str, Any]:
         """The note as plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"Trials train in {self.name}: {self.why}."
+        whose = f"Trials of program {self.program}" if self.program else "Trials"
+        return f"{whose} train in {self.name}: {self.why}."
 
 
 EXPORTED: Final = "onnxruntime"
@@ -149,8 +155,8 @@ def decided_engine(notes: Iterable[Note]) -> Engine | None:
 
 
 def decided_precision(notes: Iterable[Note]) -> Precision | None:
-    """The precision that a study has decided on, from its notes."""
-    return next((note for note in notes if isinstance(note, Precision)), None)
+    """The precision that an earlier release decided on for a whole study, from its notes."""
+    return next((n for n in notes if isinstance(n, Precision) and not n.program), None)
 
 
 def decided_numbers(notes: Iterable[Note]) -> Numbers | None:
@@ -169,7 +175,8 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
     if kind == Engine.kind:
         return Engine(str(value["name"]), str(value["why"]))
     if kind == Precision.kind:
-        return Precision(str(value["name"]), str(value["why"]))
+        program = str(value.get("program", ""))
+        return Precision(str(value["name"]), str(value["why"]), program)
     return Learn(
         value["source"],
         value["is_comparable"],

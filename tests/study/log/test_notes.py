@@ -31,6 +31,12 @@ def test_a_precision_is_noted_with_what_was_measured():
     assert decided_precision([Learn("a", True, (), ()), note]) is note
     assert decided_precision([]) is None
     assert str(note) == "Trials train in bfloat16: float32 took 2 s."
+    of_one = Precision("float32", "float32 took 2 s", "3f2a")
+    assert note_from("precision", of_one.to_value()) == of_one
+    assert decided_precision([of_one]) is None
+    assert str(of_one) == "Trials of program 3f2a train in float32: float32 took 2 s."
+    older = {"name": "bfloat16", "why": "float32 took 2 s"}
+    assert note_from("precision", older) == note
 
 
 def test_the_engine_of_latencies_is_noted_with_the_reason():
