@@ -174,8 +174,7 @@ def compress(
         int | None, typer.Option(help="Epochs to train; else as many as MODEL did.", min=1)
     ] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(help="First learning rate, which falls; else that of MODEL.", min=0),
+        float | None, typer.Option(help="First rate, which falls; else that of MODEL.", min=0)
     ] = None,
     device: Device = None,
     force: ForceModel = False,
