@@ -182,7 +182,8 @@ class DataSet:
     the most training rows.
 
     `extra` has the rows of `data.extra`, which lie after those that train. No number of rows counts
-    them. `teacher` are the networks that answer for training rows within a step, if there are any.
+    them. `teacher` are the networks that answer for training rows within a step, if there are any;
+    with folds, their arrays have those of each fold. `number` is the place of such a fold.
     """
 
     task: Task
@@ -198,6 +199,7 @@ class DataSet:
     folds: tuple[DataSet, ...] = ()
     extra: Split | None = None
     teacher: tuple[Any, ...] = ()
+    number: int = 0
 
     @cached_property
     def pixel_ends(self) -> tuple[np.ndarray, np.ndarray]:

@@ -99,8 +99,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     programs, expected = _programs(experiment, trials)
     scheduler = search.scheduler if search else None
     if planned is not None and budget_of(scheduler) == "size":
-        rungs = len({budget for bracket in planned.brackets for budget in bracket.budgets})
-        programs, expected = (None if n is None else n * rungs for n in (programs, expected))
+        sizes = len(planned.budgets)
+        programs, expected = (None if n is None else n * sizes for n in (programs, expected))
     budget = _device_budget(experiment)
     training: Any = experiment.training
     is_command = experiment.are_processes and training.command.own is None

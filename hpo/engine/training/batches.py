@@ -17,6 +17,8 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split, gather, scaled
 from hpo.data.sequences.windows import Windows
+from hpo.engine.program import Program
+from hpo.spec.sections.compression.teacher import teacher_of
 
 # Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
 _EVALUATION_ROWS = 512
@@ -91,7 +93,7 @@ def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     which rows its fold evaluates.
     """
     if data.folds:
-        return DeviceData(data.resident, None)
+        return DeviceData(data.resident, None, teacher=data.teacher)
     rows = whole_rows if is_whole else held_rows
     return DeviceData(
         data.resident,
@@ -122,6 +124,22 @@ def judged_shape(rows: int) -> tuple[int, int]:
     """The number of parts in which the rows of a fold are evaluated, and the rows of each."""
     parts = evaluation_parts(rows)
     return parts, math.ceil(rows / parts)
+
+
+def fold_shapes(program: Program) -> dict[str, tuple[int, ...]]:
+    """The shapes of what `fold_feed` gives."""
+    shapes: dict[str, tuple[int, ...]] = {"judged": judged_shape(program.judged_rows)}
+    return shapes | ({} if teacher_of(program.template) is None else {"fold": ()})
+
+
+def fold_feed(program: Program, fold: DataSet) -> dict[str, np.ndarray]:
+    """What lanes of different folds differ in: `judged`, the rows to evaluate.
+
+    With a teacher also `fold`, the number of the fold for which it answers.
+    """
+    feed = {"judged": judged_places(fold.validation, judged_shape(program.judged_rows))}
+    number = np.array(fold.number, np.int32)
+    return feed | ({} if teacher_of(program.template) is None else {"fold": number})
 
 
 def judged_places(split: Split, shape: tuple[int, int]) -> np.ndarray:

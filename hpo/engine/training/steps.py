@@ -22,7 +22,7 @@ from hpo.engine.training.compression.distillation import taught
 from hpo.engine.training.compression.quantisation import in_training, unrounded
 from hpo.engine.training.compression.similarity import compared, similar
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
-from hpo.engine.training.compression.teaching import answered
+from hpo.engine.training.compression.teaching import answered, of_fold
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent
@@ -141,8 +141,9 @@ def _gradient(
         if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
-        batch = answered(program, data.teacher, spec.compression.teacher, batch)
-        batch = compared(program, data.teacher, spec.compression.teacher, batch)
+        networks = of_fold(data.teacher, feed)
+        batch = answered(program, networks, spec.compression.teacher, batch)
+        batch = compared(program, networks, spec.compression.teacher, batch)
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:

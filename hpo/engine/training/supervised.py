@@ -29,7 +29,8 @@ from hpo.engine.training.batches import (
     DeviceData,
     Index,
     fed,
-    judged_places,
+    fold_feed,
+    fold_shapes,
     judged_shape,
 )
 from hpo.engine.training.compression.quantisation import quantised, with_steps
@@ -132,9 +133,8 @@ class Supervised:
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
         """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk.
 
-        With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, that
-        of `judged`, the rows to evaluate. With folds of images, those of `offset` and `divisor`,
-        which scale them.
+        With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, also
+        those of `fold_feed`. With folds of images, those of `offset` and `divisor`.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
@@ -145,7 +145,7 @@ class Supervised:
         if self.program.own_steps or self.program.judged_rows:
             shapes["steps"] = ()
         if self.program.judged_rows:
-            shapes |= {"judged": judged_shape(self.program.judged_rows)}
+            shapes |= fold_shapes(self.program)
         found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
         if self.program.template.sampling.name == "importance":
             found["row_weight"] = jax.ShapeDtypeStruct((self.program.train_rows,), np.float32)
@@ -226,7 +226,7 @@ class Supervised:
         if fold is not None or program.own_steps:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
         if fold is not None:
-            feed["judged"] = judged_places(fold.validation, judged_shape(program.judged_rows))
+            feed |= fold_feed(program, fold)
         return feed
 
     def row_losses(self, lanes: Lane) -> Any | None:

@@ -35,6 +35,11 @@ class Outline:
     epochs: int
     is_upper_bound: bool
 
+    @property
+    def budgets(self) -> frozenset[int]:
+        """The rungs of all brackets, in epochs."""
+        return frozenset(budget for bracket in self.brackets for budget in bracket.budgets)
+
 
 def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     """What a study of `trials` will train, each to at most `epochs`.

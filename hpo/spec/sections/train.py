@@ -67,7 +67,7 @@ class TrainSpec(Spec):
     """The random stream of a trial: its number."""
     precision: Static[Literal["float32", "bfloat16", "float16", "auto"]] = "float32"
     """The type of the numbers that forward and backward passes use; weights stay float32. `auto`:
-    the quickest that learns as well in the first epochs, measured once before the first trial."""
+    the quickest that learns as well in the first epochs, measured once for each program."""
     average: Average = Average()
     """The average of weights that is evaluated and saved; the last weights by default."""
     lanes: Literal["auto"] | Count = "auto"

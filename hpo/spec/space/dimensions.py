@@ -103,7 +103,7 @@ def joint_mistakes(
     """Whole trials that the spec refuses although it takes each of their values."""
     precision = space.by_path.get("train.precision")
     if precision is not None and "auto" in getattr(precision.distribution, "values", ()):
-        text = "auto is measured once for all trials: list other names, or take it out of the space"
+        text = "auto is no precision of its own: list other names, or take it out of the space"
         return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)

@@ -22,7 +22,7 @@ from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.engine.training.techniques.updates import check_updates
 from hpo.errors import HpoError
-from hpo.search.schedulers.make import make_scheduler
+from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
@@ -31,7 +31,6 @@ from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import budget_of
-from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.latency import Latencies, Trained, settled_engine
@@ -218,12 +217,6 @@ def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:
     return RungSizes(max(shape[:2]), experiment.training.train.epochs)
 
 
-def _budgets(search: SearchSpec, epochs: int) -> set[int]:
-    """The rungs of a search."""
-    brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
-    return {budget for bracket in brackets for budget in bracket.budgets}
-
-
 def _check_fit(
     experiment: Experiment, datasets: DataSets, device: Any, sizes: RungSizes | None
 ) -> None:
@@ -239,7 +232,8 @@ def _check_fit(
             fills += [{path: value} for value in _ends(dimensions[path])]
     fills += _whole_batches(experiment)
     if sizes is not None and search is not None:
-        rungs = sizes.of_all(_budgets(search, sizes.epochs))
+        planned = outline(search.scheduler, sizes.epochs, search.trials)
+        rungs = sizes.of_all(planned.budgets)
         models = [own for own in fills if own.keys() <= {"model", "model.name"}]
         fills += [{**own, "data.image_size": size} for own in models for size in rungs]
     # With these a batch is filled last, and updates are fewest.
@@ -251,7 +245,8 @@ def _check_fit(
     cure = "write a larger share"
     if search is not None and budget_of(search.scheduler) == "share":
         epochs = training.train.epochs
-        fewest["sampling.share"] = min(_budgets(search, epochs)) / epochs
+        budgets = outline(search.scheduler, epochs, search.trials).budgets
+        fewest["sampling.share"] = min(budgets) / epochs
         cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**fewest, **hparams}, 0)

@@ -22,6 +22,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
+from hpo.spec.sections.scheduler import budget_of
 from hpo.spec.words import count_text
 from hpo.study.executors.messages import ProgramTimes
 from hpo.study.log.events import MERGING, Pin
@@ -49,11 +50,14 @@ def plan_study(
 ) -> StudyPlan:
     """The plan of a study: the pinned one, or a new one, which is then pinned."""
     search, epochs = require_search(experiment), experiment.training.train.epochs
-    total = outline(search.scheduler, epochs, search.trials).epochs
+    planned = outline(search.scheduler, epochs, search.trials)
+    total = planned.epochs
     place, pools = places[0], len(places)
     devices = devices_of(place)
     platform = devices[0].platform
     merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
+    if budget_of(search.scheduler) == "size":
+        programs *= len(planned.budgets)  # each size of images has programs of its own
     lanes, runs = experiment.training.train.lanes, search.trials * experiment.runs_each
     each = choose_plans(
         platform,

@@ -110,7 +110,7 @@ def taught_by(
         _check(lesson, voice.model, data)
     # The answers for each position of a text would take a vocabulary's width of memory.
     if lesson.in_step or data.task == "language":
-        return replace(data, teacher=_networks(lesson, voices, data))
+        return _with_networks(lesson, voices, data)
     return _of_folds(voices, data) if data.folds else _of_one(voices, data)
 
 
@@ -144,11 +144,6 @@ def _check(lesson: Lesson, model: Model, data: DataSet) -> None:
     if data.folds and len(model.members) != len(data.folds):
         raise HpoError(
             f"{lesson.where} has seen the validation rows of every fold: train it without --refit."
-        )
-    if data.folds and lesson.in_step:
-        raise HpoError(
-            f"{lesson.where} answers for rows as they are where data.folds has several training "
-            "splits: remove augment and similarity, or data.folds."
         )
 
 
@@ -213,17 +208,32 @@ def _answers(
     return np.asarray(mean)
 
 
-def _networks(lesson: Lesson, voices: Sequence[_Voice], data: DataSet) -> tuple[Network, ...]:
-    """The networks of a teacher, for features as `data` has them."""
+def _with_networks(lesson: Lesson, voices: Sequence[_Voice], data: DataSet) -> DataSet:
+    """The data set with the networks of a teacher; those of its folds are stacked."""
+    if not data.folds:
+        return replace(data, teacher=_networks(lesson, voices, data, None))
+    each = [_networks(lesson, voices, data, number) for number in range(len(data.folds))]
+    folds = [replace(fold, number=number) for number, fold in enumerate(data.folds)]
+    stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *each)
+    return replace(of_folds(folds), teacher=stacked)
+
+
+def _networks(
+    lesson: Lesson, voices: Sequence[_Voice], data: DataSet, fold: int | None
+) -> tuple[Network, ...]:
+    """The networks of a teacher for one fold, for features as `data` has them."""
     found = []
     for voice in voices:
-        model, own = voice.model, voice.data
-        scale = None if own is data else _scale(lesson, data, own)
-        share = np.float32(voice.share / len(model.members))
+        model, scale = voice.model, None
+        if voice.data is not data:
+            ways = [each if fold is None else each.folds[fold] for each in (data, voice.data)]
+            scale = _scale(lesson, *ways)
+        members = voice.members(fold)
+        share = np.float32(voice.share / len(members))
         program = model.program.of_its_own(model.training)
         found += [
             Network(jax.device_get(one.weights), scale, share, program, model.training)
-            for one in model.members
+            for one in members
         ]
     return tuple(found)
 

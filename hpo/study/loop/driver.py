@@ -59,8 +59,6 @@ _WAIT_SECONDS = 0.1  # at most: the driver wakes up at the first message
 # A transaction takes milliseconds of a core that trains. If a kill loses the results of this many
 # seconds, they are trained again and come out the same.
 _FLUSH_SECONDS = 0.2
-# Ends of trials are stored once their weights are on disk, or after so long.
-_KEEP_SECONDS = 5.0
 # Trials proposed ahead for each lane, where the sampler does not look at results.
 _STARTS_AHEAD = 4
 
@@ -88,6 +86,7 @@ class Driver:
         self.is_stopping = False
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._keeper, self._lanes_each = states, keeper, plans.usual.lanes
+        self._waits = keeper.holds_back if keeper is not None else lambda due: False
         self._work = WorkOfTrials(journal, prepare, plans, sizes)
         self._first_trials = FirstTrials()
         self._replicas = rules.replicas
@@ -122,7 +121,8 @@ class Driver:
             self._advance()
             self._flush_if_due()
             watch()
-            if not self.in_training() and not self._in_transit:
+            is_waiting = self._in_transit or self._waits(self._flush_due)
+            if not self.in_training() and not is_waiting:
                 if self._journal.state.seq > seq:
                     continue  # trials have just ended, so others may start
                 self._journal.flush()
@@ -456,7 +456,8 @@ class Driver:
 
     def _checkpoint(self) -> None:
         """Every `checkpoint_seconds`, read all lanes and write the states that have changed."""
-        self._record_checkpoints(self._states.written())
+        if not self._waits(self._flush_due):
+            self._record_checkpoints(self._states.written())
         if self._snapshots_under_way or time.monotonic() < self._checkpoint_due:
             return
         self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
@@ -468,8 +469,7 @@ class Driver:
                 self._snapshots_under_way.add(pool)
 
     def _flush_if_due(self) -> None:
-        busy = self._keeper is not None and self._keeper.is_busy
-        if time.monotonic() >= self._flush_due + busy * _KEEP_SECONDS:
+        if time.monotonic() >= self._flush_due and not self._waits(self._flush_due):
             self._flush_due = time.monotonic() + _FLUSH_SECONDS
             self._journal.flush()
 

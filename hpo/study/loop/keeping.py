@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,9 @@ from hpo.study.storage.provenance import Provenance
 from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
+
+# How long the log waits for the weights of trials that have ended.
+_PATIENCE_SECONDS = 5.0
 
 
 def best_complete(state: StudyState, count: int) -> set[int]:
@@ -49,10 +53,13 @@ class Keeper:
         self._last: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-weights")
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a state is awaited, or a file is being written."""
-        return bool(self._ended) or (self._last is not None and not self._last.done())
+    def holds_back(self, due: float) -> bool:
+        """Whether the log that is `due` to be stored waits for weights, by the monotonic clock.
+
+        So the weights of every trial whose end is stored are on disk. It waits for seconds at most.
+        """
+        is_busy = bool(self._ended) or (self._last is not None and not self._last.done())
+        return is_busy and time.monotonic() < due + _PATIENCE_SECONDS
 
     def prune(self, state: StudyState) -> None:
         """Delete the files of trials that are not among the best."""

@@ -26,6 +26,11 @@ def test_the_plan_counts_the_epochs_of_trials_that_go_on_once():
     assert (found.epochs, found.is_upper_bound) == (357, False)
 
 
+def test_the_plan_knows_the_rungs_of_all_brackets():
+    assert outline(HYPERBAND, 27, 49).budgets == {1, 3, 9, 27}
+    assert outline(NoScheduler(name="none"), 5, 7).budgets == {5}
+
+
 def test_the_plan_says_where_its_epochs_are_an_upper_bound():
     assert outline(NoScheduler(name="none"), 5, 7).epochs == 35
     assert not outline(NoScheduler(name="none"), 5, 7).is_upper_bound

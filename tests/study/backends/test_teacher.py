@@ -16,7 +16,7 @@ from hpo.data.readers.bundled import read_iris
 from hpo.data.source import Source
 from hpo.engine.program import split
 from hpo.engine.training.compression.distillation import ANSWERS
-from hpo.engine.training.compression.teaching import answers_of
+from hpo.engine.training.compression.teaching import answers_of, of_fold
 from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
@@ -214,10 +214,19 @@ def test_a_fold_learns_from_the_member_that_has_not_seen_its_validation_rows(
         answers = fold.train.arrays[ANSWERS].astype(np.float64)
         np.testing.assert_allclose(answers, by_hand(member.weights, rows), rtol=1e-4, atol=1e-4)
         assert not fold.validation.arrays[ANSWERS].any()
+    noise = {"gaussian_noise": 0.1}
+    noisy = searched(tmp_path, "search.trials=1", "name=noisy", data=section, augment=noise)
+    _, within = plain_and_taught(noisy)
+    program, _ = split(student.training, plain, "cpu")
+    answers = jax.jit(lambda networks, x, fold: answers_of(program, of_fold(networks, fold), x))
+    for number, (own, member) in enumerate(zip(plain.folds, members, strict=True)):
+        x, fold = own.train.x[:8], {"fold": within.folds[number].number}
+        expected = by_hand(member.weights, x.reshape(8, -1))
+        np.testing.assert_allclose(answers(within.teacher, x, fold), expected, rtol=1e-4, atol=1e-4)
+    if kind == "images":
+        assert studies.run(noisy).progress.best is not None
     if kind == "table":
         assert studies.run(student).progress.best is not None
-        with pytest.raises(HpoError, match=r"answers for rows as they are where data\.folds has"):
-            studies.run(searched(tmp_path, data=section, augment={"gaussian_noise": 0.1}))
         whole = load_document({**alone, "data": section, "compression": TEACHER}, tmp_path)
         with pytest.raises(HpoError, match=r"--refit: a teacher answers for the rows of each fold"):
             studies.train(whole, tmp_path / "refit", is_refit=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +18,14 @@ from hpo.errors import SpecError
 from hpo.spec.experiment import Experiment
 from hpo.study import train as training
 from hpo.study.ensembles.ensemble import ensemble_to_folder
+from hpo.study.executors.messages import State
 from hpo.study.kept.files import kept_folder, trial_of
-from hpo.study.loop.keeping import best_complete
+from hpo.study.loop.keeping import Keeper, best_complete
 from hpo.study.signals import StopRequest
+from hpo.study.storage.provenance import Provenance
 from hpo.study.train import train_to_folder
 from hpo.trained.model import load_model
+from hpo.trial import Run
 from tests.own_tasks import a_task
 from tests.study.whole import DOCUMENT, Studies, an_experiment
 
@@ -123,6 +127,33 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_hav
     monkeypatch.setattr(training, "library_versions", lambda: {"jax": "0"})
     train(studies, trials[0], tmp_path / "other", with_kept=True)
     assert not [text for text in studies.said if text.startswith("Takes")]
+
+
+def test_the_log_waits_for_the_weights_of_the_best_and_takes_those_of_its_last_epoch_alone(
+    studies: Studies, tmp_path: Path
+) -> None:
+    experiment = an_experiment("search.trials=3", search={**SEARCH, "keep_weights": 0})
+    studies.run(experiment)
+    state = studies.state(experiment)
+    ((number,), (other, *_)) = best_complete(state, 1), set(state.metrics) - best_complete(state, 1)
+    work: Any = SimpleNamespace(
+        data=SimpleNamespace(fingerprint="data"), training=experiment.training
+    )
+    folder, run = kept_folder(studies.url, "flowers"), Run(number)
+    curves = {run: state.metrics[number]}
+    arrays = {"params": np.zeros(2, np.float32)}
+    with Keeper(folder, 1, Provenance({}, "", "")) as keeper:
+        assert not keeper.wants(state, other, {Run(other): state.metrics[other]}, work)
+        assert not keeper.holds_back(time.monotonic())
+        assert keeper.wants(state, number, curves, work)
+        assert keeper.holds_back(time.monotonic())
+        assert not keeper.holds_back(time.monotonic() - 3600)
+        keeper.take(State(run, 3, 0, arrays), state)  # of 4 epochs
+        assert not keeper.holds_back(time.monotonic())
+        assert keeper.wants(state, number, curves, work)
+        keeper.take(State(run, 4, 0, arrays), state)
+    assert not keeper.holds_back(time.monotonic())
+    assert [trial_of(name) for name in folder.names()] == [number]
 
 
 def test_a_task_of_ones_own_is_kept_too(studies: Studies, tmp_path: Path) -> None:

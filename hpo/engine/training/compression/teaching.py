@@ -30,7 +30,8 @@ class Network:
     """One of the networks whose mean is a teacher's answer; its arrays are inputs of a program.
 
     `scale` are a factor and an offset that turn a student's features into those of the network;
-    None where they are the same. `share` is its part of the mean.
+    None where they are the same. `share` is its part of the mean. All arrays may have an axis of
+    folds, see `of_fold`.
     """
 
     weights: Any
@@ -45,6 +46,14 @@ class Network:
         state = self.weights["params"], self.weights["variables"]
         seen = x if self.scale is None else x * self.scale[0] + self.scale[1]
         return forward(own, self.training, *state, {"x": seen})[0].astype(jnp.float32)
+
+
+def of_fold(networks: Sequence[Network], feed: Batch) -> Sequence[Network]:
+    """The networks of a lane's fold, whose number its feed has; without folds, all of them."""
+    if "fold" not in feed:
+        return networks
+    found: Sequence[Network] = jax.tree.map(lambda array: array[feed["fold"]], networks)
+    return found
 
 
 def answered(
