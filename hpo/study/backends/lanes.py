@@ -170,9 +170,10 @@ class LaneBackend:
                 precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None and is_whole:
-                costs |= latencies.costs(training, data)
+            costs: dict[str, float] = {}
+            if is_whole:  # nobody reads those of smaller images
+                costs |= known_costs(training, data, platform, self._search.goal.metrics)
+                costs |= {} if latencies is None else latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
@@ -181,7 +182,7 @@ class LaneBackend:
     def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
         """What measures the latency of a trial before it trains; None where that is not asked."""
         metrics, space = self._search.goal.metrics, self._experiment.space
-        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        engine = settled_engine(metrics, space, trained, self._platform, journal)
         if engine is not None:
             self._say(str(engine))
         if engine is None or engine.name != EXPORTED:
