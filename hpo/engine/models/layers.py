@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.engine.models.activations.sparse import answered
+from hpo.engine.models.activations.sparse import passed_on
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.look import tried
 from hpo.engine.models.own import function_of, given_to
@@ -49,7 +49,7 @@ def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array
         y = ACTIVATIONS[name](x)
         return _padded(y, features) if name in NOT_ZERO_AT_ZERO else y
 
-    return answered(choose(spec.activation, by_name, x), features)
+    return passed_on(choose(spec.activation, by_name, x), features)
 
 
 def _padded(y: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:

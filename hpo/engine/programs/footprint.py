@@ -16,14 +16,13 @@ import numpy as np
 from jax.extend import core
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.abstract import abstract_model, without_steps
 from hpo.engine.program import Program, split
 from hpo.engine.training.compression.packing import leaves, packed_bytes, packings
 from hpo.engine.training.compression.sparsity import is_sparse
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.supervised import own_weights
-from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
@@ -40,7 +39,7 @@ def known_costs(
     These are `flops`, `macs`, and the `model_bytes` of a model without zeros.
     """
     program = own_program(training, data, platform)
-    costs = {"parameters": float(weight_count(program))}
+    costs = {"parameters": float(_weights_alone(program))}
     if "flops" in wanted:
         costs["flops"] = forward_flops(program)
     if "macs" in wanted:
@@ -48,6 +47,12 @@ def known_costs(
     if "model_bytes" in wanted and not is_sparse(program):
         costs["model_bytes"] = float(model_bytes(program, training))
     return costs
+
+
+def _weights_alone(program: Program) -> int:
+    """The trained weights, without the steps between their levels."""
+    weights = without_steps(abstract_model(program).params)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(weights))
 
 
 def model_bytes(program: Program, training: Training, lane: Lane | None = None) -> int:

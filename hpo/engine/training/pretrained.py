@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hpo.engine.models.abstract import STEPS
 from hpo.errors import HpoError
 
 
@@ -31,6 +33,9 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     Where a layer is a product of two arrays here, and is not there or has another rank, it gets
     those of the closest matrix of its rank.
 
+    The ranges of what layers read stay as drawn where the trained model has none, and are left out
+    where this one has none. Steps between levels are left out, because they follow from weights.
+
     The head stays as drawn where its classes differ: in number, or because `start` says so. It is
     the layer `head`. In a model of a user's own, it is each array whose last axis is the outputs
     and has another length in the trained model.
@@ -40,7 +45,7 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(drawn)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    start = replace(start, arrays=_of_rank(start.arrays, named))
+    start = replace(start, arrays=_with_ranges(_of_rank(start.arrays, named), named))
     for name in sorted({*named} ^ {*start.arrays}):
         has, lacks = ("this model", "that") if name in named else ("that", "this model")
         shape = list(named[name].shape if name in named else start.arrays[name].shape)
@@ -76,6 +81,18 @@ def _of_rank(
     return found
 
 
+def _with_ranges(
+    arrays: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Trained arrays with the ranges that are drawn, and with no others and no steps."""
+    found = {name: leaf for name, leaf in drawn.items() if _RANGE.search(name)}
+    for name, array in arrays.items():
+        is_unread = _RANGE.search(name) or name.startswith(f"params/{STEPS}/")
+        if name in drawn or not is_unread:
+            found[name] = array
+    return found
+
+
 def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """Two arrays whose product is the matrix of that rank closest to a kernel, by its SVD.
 
@@ -92,6 +109,8 @@ def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     return left.astype(np.float32), right.astype(np.float32)
 
 
+# The ends of the range of what a layer reads.
+_RANGE = re.compile(r"^variables/.*(dot_general|rounder)/(low|high)$")
 _KERNEL, _BIAS, _LEFT, _RIGHT = "/kernel", "/bias", "/left/kernel", "/right/kernel"
 
 

@@ -31,6 +31,7 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
+from hpo.spec.sections.compression.activations import activation_mistakes
 from hpo.spec.sections.compression.quantisation import quantisation_mistakes
 from hpo.spec.sections.compression.sparsity import sparsity_mistakes
 from hpo.spec.sections.data import tasks_of
@@ -159,8 +160,12 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
     private = privacy_mistakes(training.privacy)
-    sparse = sparsity_mistakes(training.compression.sparsity)
-    small = *sparse, *quantisation_mistakes(training.compression.weights)
+    compression, code = training.compression, getattr(training.model, "python", None)
+    small = (
+        *sparsity_mistakes(compression.sparsity),
+        *quantisation_mistakes(compression.weights),
+        *activation_mistakes(compression.activations, code),
+    )
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)

@@ -10,7 +10,6 @@ from typing import Any
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
-from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
@@ -32,7 +31,7 @@ from hpo.spec.registered import needs_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import budget_of
 from hpo.study.backends.backend import Crew
-from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold, say_files
 from hpo.study.backends.latency import Latencies, Trained, settled_engine
 from hpo.study.backends.own_numbers import (
     check_changes,
@@ -74,7 +73,7 @@ class LaneBackend:
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
         self._meter = Meter(energy_counters(self._devices, self._search.goal.metrics))
-        _say_files(experiment, around, say)
+        say_files(experiment, around.data_home, say)
         tell_code(training, say)
         self._datasets = DataSets(
             experiment.folder,
@@ -188,15 +187,6 @@ class LaneBackend:
         if engine is None or engine.name != EXPORTED:
             return None
         return Latencies(trained, self._platform, journal.state, self._meter.alone)
-
-
-def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
-    """Tell the user which files a stored spec reads: another person may have chosen them."""
-    data = experiment.training.data
-    if experiment.is_stored and not isinstance(data.dataset, str):
-        files = source_files(data, experiment.folder, around.data_home)
-        where = files[0] if len(files) == 1 else files[0].parent
-        say(f"Reads {where.resolve()}, as the stored spec says.")
 
 
 def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:

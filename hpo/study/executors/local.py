@@ -66,7 +66,7 @@ def local_executor(
     places: Sequence[Place],
     cache: Path | None,
     data_of: DataOf,
-    meter: Meter,
+    meter: Meter | None = None,
 ) -> LocalExecutor:
     """An executor with a pool at each of these places; compiled programs are kept in `cache`.
 

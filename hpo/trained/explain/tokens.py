@@ -18,6 +18,7 @@ from hpo.data.transforms.features import Features
 
 # Words of a text that are left out; each needs an answer.
 MOST_WORDS = 200
+_FIRST_SIGN = "\u2e80"  # of East Asian writing, in Unicode
 
 
 class WordParts(NamedTuple):
@@ -68,10 +69,10 @@ def word_parts(
 def left_out(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words of a text, and the text without each of them.
 
-    They stand between spaces. A text without spaces has its characters instead.
+    They stand between spaces. A Chinese or Japanese text without spaces has its signs instead.
     """
     spans = [match.span() for match in re.finditer(r"\S+", text)]
-    if len(spans) == 1:
+    if len(spans) == 1 and max(text) >= _FIRST_SIGN:
         spans = [(place, place + 1) for place in range(*spans[0])]
     spans = spans[:MOST_WORDS]
     words = tuple(text[start:end] for start, end in spans)

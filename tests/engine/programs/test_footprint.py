@@ -43,6 +43,13 @@ def test_parameters_are_all_weights_that_are_trained():
     assert weight_count(program(norm="batch")) == params.size
 
 
+def test_parameters_leave_out_the_steps_between_levels_of_weights():
+    spec = training().model_dump(exclude_unset=True)
+    learned = {**spec, "compression": {"weights": {"name": "learned", "bits": 4}}}
+    found = known_costs(Training.model_validate(learned), DATA, "cpu", ())["parameters"]
+    assert found == (INPUTS + 1) * 4 + (4 + 1) * 3 + (3 + 1) * OUTPUTS
+
+
 def test_merging_does_not_change_the_costs_of_a_model():
     merged = {"widths": [[4, 3], [64, 64]], "batch_size": [8, 16]}
     spec = training().model_dump(exclude_unset=True)

@@ -66,6 +66,27 @@ def test_running_statistics_come_with_the_weights() -> None:
     )
 
 
+def test_a_model_of_few_bits_starts_from_one_of_float32_and_the_other_way_round() -> None:
+    small = {"activations": {"bits": 4}, "weights": {"name": "learned", "bits": 8}}
+    plain = a_training(model__widths=[8])
+    rounded = a_training(model__widths=[8], compression=small)
+    arrays = _arrays({**_SHAPES, **_HEAD})
+    found = _first(_started(rounded, arrays))
+    for name in ("params/linears/0/bias", "params/head/bias"):
+        np.testing.assert_array_equal(found[name], arrays[name].astype(np.float32))
+    ranges = [name for name in found if name.startswith("variables/")]
+    assert len(ranges) == 4  # two ends of two layers
+    assert not any(found[name].any() for name in ranges)
+
+    trained = {**found, ranges[0]: np.float32(-2.0)}
+    again = _first(_started(rounded, trained))
+    assert again[ranges[0]] == -2
+    assert again.keys() == found.keys()
+    back = _first(_started(plain, trained))
+    assert back.keys() == arrays.keys()
+    np.testing.assert_array_equal(back["params/head/kernel"], found["params/head/kernel"])
+
+
 @pytest.mark.parametrize("rank", [2, 5, 7])
 def test_layers_of_low_rank_start_from_the_closest_product_to_the_trained_ones(rank: int) -> None:
     arrays = _arrays({**_SHAPES, **_HEAD})

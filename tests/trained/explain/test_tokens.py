@@ -32,6 +32,7 @@ def write_reviews(path: Path) -> None:
 
 def test_the_words_of_a_text_are_left_out_one_at_a_time() -> None:
     assert left_out("so  good!") == (("so", "good!"), ("  good!", "so  "))
+    assert left_out("great") == (("great",), ("",))
     assert left_out("好吃") == (("好", "吃"), ("吃", "好"))
     assert left_out(" ") == ((), ())
     assert len(left_out("a " * 999)[0]) == MOST_WORDS

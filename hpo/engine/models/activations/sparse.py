@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax.numpy as jnp
@@ -32,52 +33,50 @@ class _Watch(NamedTuple):
     """What measures activations in a block, what it has found, and where its models are traced."""
 
     measure: Measure
-    what: str
+    leaf: str
     found: list[Any]
     trace: Any
 
 
-class _Top(NamedTuple):
-    """The share of the units that are kept in a block, and how often they were."""
+@dataclass
+class _Top:
+    """The share of the units that are kept in a block, and whether any activation was there."""
 
     share: Any
-    uses: list[int]
+    is_used: bool = False
 
 
 _WATCHES: ContextVar[tuple[_Watch, ...]] = ContextVar("watches", default=())
 _TOP: ContextVar[_Top | None] = ContextVar("top", default=None)
 
 
-def answered(y: Float[Array, "B ... N"], features: Any) -> Float[Array, "B ... N"]:
+def passed_on(y: Float[Array, "B ... N"], features: Any) -> Float[Array, "B ... N"]:
     """The activations of a layer as the next one reads them; units after `features` are padding."""
     if (top := _TOP.get()) is not None:
         y = largest(y, top.share, features)
-        top.uses.append(features)
+        top.is_used = True
     for watch in _WATCHES.get():
         if get_opaque_trace_state() != watch.trace:  # what it finds could not leave there
-            raise HpoError(
-                f"{watch.what} nothing in blocks that are computed twice: "
-                "write model.remat: false, or leave it out."
-            )
+            raise HpoError(f"{watch.leaf}: does not work with model.remat: set model.remat: false.")
         watch.found.append(watch.measure(y, features))
     return y
 
 
 @contextmanager
-def measured(measure: Measure, what: str) -> Iterator[list[Any]]:
-    """Within this block, every activation of our models is measured; `what` begins a refusal.
+def measured(measure: Measure, leaf: str) -> Iterator[list[Any]]:
+    """Within this block, every activation of our models is measured, as a leaf of the spec asks.
 
     Raises:
         HpoError: at the end of the block, for a model without any.
     """
-    watch = _Watch(measure, what, [], get_opaque_trace_state())
+    watch = _Watch(measure, leaf, [], get_opaque_trace_state())
     token = _WATCHES.set((*_WATCHES.get(), watch))
     try:
         yield watch.found
     finally:
         _WATCHES.reset(token)
     if not watch.found:
-        raise _without_activation(what)
+        raise _without_activation(leaf)
 
 
 @contextmanager
@@ -87,24 +86,25 @@ def only_largest(share: Any) -> Iterator[None]:
     Raises:
         HpoError: at the end of the block, for a model without any.
     """
-    top = _Top(share, [])
+    top = _Top(share)
     token = _TOP.set(top)
     try:
         yield
     finally:
         _TOP.reset(token)
-    if not top.uses:
-        raise _without_activation("compression.activations.top: keeps")
+    if not top.is_used:
+        raise _without_activation("compression.activations.top")
 
 
-def _without_activation(what: str) -> HpoError:
-    return HpoError(f"{what} what follows model.activation, and this model has none: leave it out.")
+def _without_activation(leaf: str) -> HpoError:
+    return HpoError(f"{leaf}: this model has no model.activation: remove it.")
 
 
 def largest(y: Float[Array, "B ... N"], share: Any, features: Any) -> Float[Array, "B ... N"]:
     """The units of each position with the largest sizes, the first of equals; others are 0.
 
     They are this share of the `features` units that are no padding, rounded, and one at least.
+    NaN stays, so that a lane that diverged is known by its loss.
 
     Source: Xiao, Zhong and Zheng 2020, "Enhancing adversarial defense by k-winners-take-all"
     (arXiv:1905.10510), Equation 2, of sizes; and at each position of an image or a text by itself.
@@ -116,7 +116,7 @@ def largest(y: Float[Array, "B ... N"], share: Any, features: Any) -> Float[Arra
     least = lax.dynamic_slice_in_dim(ordered, y.shape[-1] - count, 1, axis=-1)
     above, equal = sizes > least, sizes == least
     missing = count - above.sum(-1, keepdims=True)
-    is_kept = above | (equal & (jnp.cumsum(equal, axis=-1) <= missing))
+    is_kept = above | (equal & (jnp.cumsum(equal, axis=-1) <= missing)) | jnp.isnan(sizes)
     return jnp.where(is_kept, y, jnp.zeros((), y.dtype))
 
 
@@ -137,7 +137,7 @@ def penalised(l1: Any, run: Callable[[], _Result]) -> tuple[_Result, Float[Array
     """
     if is_off(l1):
         return run(), None
-    with measured(_sizes, "compression.activations.l1: penalises") as found:
+    with measured(_sizes, "compression.activations.l1") as found:
         result = run()
     return result, l1 * sum(found)
 

@@ -22,12 +22,12 @@ from hpo.spec.sections.compression.teacher import Teacher
 _Result = TypeVar("_Result")
 # The array of a batch that has the similarities of its rows in a teacher.
 _TAUGHT = "similarities"
-_COMPARES = "compression.teacher.similarity: compares"
+_LEAF = "compression.teacher.similarity"
 # Added to a squared length, so that the gradient at rows of zeros is finite.
 _LEAST = 1e-12
 
 
-def compared(
+def with_similarities(
     program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
 ) -> Batch:
     """A batch with the similarities of its rows in a teacher, where the loss reads them."""
@@ -35,7 +35,7 @@ def compared(
         return batch
     last = []
     for one in networks:
-        with measured(similarities, _COMPARES) as found:
+        with measured(similarities, _LEAF) as found:
             one.outputs(program, batch["x"])
         last.append(found[-1])
     return {**batch, _TAUGHT: jnp.tensordot(shares_of(networks), jnp.stack(last), 1)}
@@ -50,7 +50,7 @@ def similar(
     """
     if _TAUGHT not in batch:
         return run(), None
-    with measured(similarities, _COMPARES) as found:
+    with measured(similarities, _LEAF) as found:
         result = run()
     return result, teacher.similarity * jnp.square(found[-1] - batch[_TAUGHT]).mean()
 

@@ -82,7 +82,7 @@ def first_connections(
     found = {_CONNECTIONS: joined(padded(own, abstract_model(program).params)).astype(np.int8)}
     if sparsity.name == "rigl":
         found[_GRADIENT] = np.zeros(weight_count(program), np.float32)
-    if _goes_back(program):
+    if _rewinds(program):
         found[_EARLY] = params
     return found
 
@@ -92,13 +92,13 @@ def connection_shapes(program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     if not _has_connections(program):
         return {}
     shape, is_rigl = (weight_count(program),), program.template.compression.sparsity.name == "rigl"
-    asked = {_GRADIENT: is_rigl, _EARLY: _goes_back(program)}
+    asked = {_GRADIENT: is_rigl, _EARLY: _rewinds(program)}
     more = {name: jax.ShapeDtypeStruct(shape, np.float32) for name in asked if asked[name]}
     return {_CONNECTIONS: jax.ShapeDtypeStruct(shape, np.int8), **more}
 
 
-def _goes_back(program: Program) -> bool:
-    """Whether the kept weights of a program's lanes become earlier ones."""
+def _rewinds(program: Program) -> bool:
+    """Whether the kept weights of a program's lanes go back to earlier ones."""
     sparsity = program.template.compression.sparsity
     is_asked = sparsity.name == "magnitude" and sparsity.rewind is not None
     return is_sparse(program) and is_asked
@@ -148,7 +148,7 @@ def renewed(program: Program, spec: Training, lane: Lane, steps: Any) -> Lane:
     trained = lane.step / steps / spec.train.epochs
     after = _renewed(program, spec.compression.sparsity, lane, lane.copies, trained)
     lane = lane._replace(copies={**lane.copies, _CONNECTIONS: after})
-    if _goes_back(program):
+    if _rewinds(program):
         lane = _rewound(spec.compression.sparsity, lane, trained, 1 / spec.train.epochs)
     return thinned(lane, lane.copies.get(_GRADIENT))
 
@@ -161,7 +161,7 @@ def _rewound(sparsity: Sparsity, lane: Lane, trained: Any, epoch: Any) -> Lane:
     Source: Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis"
     (arXiv:1912.05671), Algorithm 2, with one round.
     """
-    assert sparsity.rewind is not None, "such lanes go back"
+    assert sparsity.rewind is not None, "such lanes rewind"
     begin = BEGIN if sparsity.begin is None else sparsity.begin
     last = jnp.maximum(begin, _end(sparsity)) - _ROUNDING
     is_now = (trained >= last) & (trained - epoch < last)

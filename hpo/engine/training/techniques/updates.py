@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.abstract import name_of
+from hpo.engine.models.abstract import STEPS, name_of
 from hpo.engine.models.dropout import mask_key, random_words
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.gradients import Moment, centralized, clipped_adaptively
@@ -230,5 +230,9 @@ def check_patterns(updates: Updates, params: Any) -> None:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Whether a pattern names an array, or a layer that it is in."""
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*")
+    """Whether a pattern names an array, or a layer that it is in.
+
+    The trained steps between the levels of a layer's weights are in that layer, too.
+    """
+    names = name, name.removeprefix(f"{STEPS}/")
+    return any(fnmatchcase(one, way) for one in names for way in (pattern, f"{pattern}/*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -23,3 +24,15 @@ class Activations(Spec):
     All if left out."""
     l1: Knob[NonNegative] = 0.0
     """A penalty on the sizes of all activations of a row, after `model.activation`."""
+
+
+def activation_mistakes(
+    activations: Activations, code: str | None
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What does not change a user's own model, whose `code` is named, as (key path, sentence)."""
+    if code is None:
+        return
+    for name, field in Activations.model_fields.items():
+        if getattr(activations, name) != field.default:
+            text = f"does not work with a model of your own ({code}): remove it"
+            yield ("compression", "activations", name), text

@@ -54,7 +54,20 @@ class Sparsity(Spec):
 
 
 def sparsity_mistakes(sparsity: Sparsity) -> Iterator[tuple[tuple[str, ...], str]]:
-    """A group of which all weights are kept, as (key path, sentence)."""
+    """A group of which all weights are kept, and weights that go back to no use.
+
+    They are (key path, sentence).
+    """
     if sparsity.n >= sparsity.m:
         text = f"{sparsity.n} of {sparsity.m} weights cuts none: write a smaller n, or a larger m"
         yield ("compression", "sparsity", "n"), text
+    if sparsity.rewind is None:
+        return
+    begin = BEGIN if sparsity.begin is None else sparsity.begin
+    last = max(begin, END if sparsity.end is None else sparsity.end)
+    if last == 1:
+        text = "leaves no training after the weights have gone back (rewind): write less than 1"
+        yield ("compression", "sparsity", "begin" if begin == 1 else "end"), text
+    elif sparsity.rewind >= last:
+        text = f"{sparsity.rewind} is not before all zeros are there, at {last}: write less"
+        yield ("compression", "sparsity", "rewind"), text

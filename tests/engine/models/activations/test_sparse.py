@@ -45,6 +45,12 @@ def test_the_largest_units_are_those_of_numpy_whatever_pads_them() -> None:
     np.testing.assert_array_equal(slope, (_largest(y, 2) != 0) * np.arange(10.0))
 
 
+def test_what_is_no_number_stays_so_that_the_loss_tells_that_a_lane_diverged() -> None:
+    y = np.array([[np.nan, 1.0, 3.0, 2.0], [np.nan] * 4], np.float32)
+    for share in (0.25, 0.5, 1.0):
+        np.testing.assert_array_equal(np.isnan(largest(y, share, 4)), np.isnan(y))
+
+
 def test_the_answers_are_those_of_the_units_that_are_kept(tiny: DataSet) -> None:
     training = a_training(
         model={"name": "mlp", "widths": [8, 6]}, compression={"activations": {"top": 0.25}}
@@ -115,9 +121,9 @@ def test_merged_programs_keep_and_penalise_as_the_trials_own_do(
 @pytest.mark.parametrize(
     ("leaves", "model", "sentence"),
     [
-        ({"l1": 0.1}, {"widths": []}, r"l1: penalises what follows model\.activation, and this"),
-        ({"top": 0.5}, {"widths": []}, r"top: keeps what follows model\.activation, and this"),
-        ({"l1": 0.1}, {"name": "resnet", "remat": True}, r"l1: penalises nothing in blocks that"),
+        ({"l1": 0.1}, {"widths": []}, r"l1: this model has no model\.activation: remove it"),
+        ({"top": 0.5}, {"widths": []}, r"top: this model has no model\.activation: remove it"),
+        ({"l1": 0.1}, {"name": "resnet", "remat": True}, r"l1: does not work with model\.remat: "),
     ],
 )
 def test_models_in_which_they_do_nothing_are_refused(

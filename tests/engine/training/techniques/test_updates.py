@@ -250,6 +250,24 @@ def test_frozen_layers_keep_their_weights_and_their_state_to_the_bit(
         assert (before["head"]["kernel"] != then["head"]["kernel"]).all()
 
 
+def test_a_layer_that_is_frozen_or_has_a_rate_has_the_steps_of_its_levels(tiny: DataSet) -> None:
+    rule = {"name": "sgd", "learning_rate": 0.1}
+    some = {"optimizer": rule, "compression": {"weights": {"name": "learned", "bits": 3}}}
+    moved = []
+    for updates in ({}, {"freeze": ["linears"]}, {"rates": {"head": 0.5}}):
+        document = {"name": "x", "data": {"dataset": "iris", "batch_size": 16}, **some}
+        document |= {"model": _MODEL, "train": {"epochs": 4}, "updates": updates}
+        training = load_document(document, Path()).training
+        start, after = _one_step(tiny, training)
+        program, _ = split(training, tiny, "cpu")
+        moved.append(parted(program, after.params - start.params)["step_sizes"])
+    plain, frozen, rated = moved
+    assert plain["linears/0/kernel"].all()
+    assert not frozen["linears/0/kernel"].any()
+    assert frozen["head/kernel"].all()
+    np.testing.assert_allclose(rated["head/kernel"], plain["head/kernel"] / 2, rtol=1e-4)
+
+
 _SHARED: dict[str, Any] = {
     "model": {"name": "mlp", "widths": [8], "dropout": 0.0},
     "optimizer": {"name": "adamw", "learning_rate": 0.1, "weight_decay": 0.1},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hpo.spec.sections.compression.activations import Activations
+from hpo.spec.sections.compression.activations import Activations, activation_mistakes
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,13 @@ from hpo.spec.sections.compression.activations import Activations
 def test_values_that_no_activations_have_are_refused(leaf: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=leaf):
         Activations.model_validate({leaf: value})
+
+
+def test_what_changes_no_model_of_a_users_own_is_refused() -> None:
+    asked = Activations(bits=4, top=0.5)
+    text = "does not work with a model of your own (nets.py:Net): remove it"
+    assert [*activation_mistakes(asked, "nets.py:Net")] == [
+        (("compression", "activations", name), text) for name in ("bits", "top")
+    ]
+    assert not [*activation_mistakes(asked, None)]
+    assert not [*activation_mistakes(Activations(), "nets.py:Net")]

@@ -31,3 +31,25 @@ def test_a_group_of_which_all_weights_are_kept_is_refused() -> None:
     assert path == ("compression", "sparsity", "n")
     assert text == "4 of 4 weights cuts none: write a smaller n, or a larger m"
     assert not [*sparsity_mistakes(Sparsity(name="n_of_m"))]
+
+
+@pytest.mark.parametrize(
+    ("times", "leaf"),
+    [
+        ({"rewind": 0.7}, "rewind"),
+        ({"rewind": 0.4, "end": 0.4}, "rewind"),
+        ({"rewind": 0.5, "begin": 0.5, "end": 0.3}, "rewind"),
+        ({"rewind": 0.3, "end": 1.0}, "end"),
+        ({"rewind": 0.3, "begin": 1.0}, "begin"),
+    ],
+)
+def test_weights_that_go_back_at_no_time_or_train_no_more_are_refused(
+    times: dict[str, float], leaf: str
+) -> None:
+    ((path, _),) = sparsity_mistakes(Sparsity(name="magnitude", share=0.5, **times))
+    assert path == ("compression", "sparsity", leaf)
+
+
+@pytest.mark.parametrize("times", [{"rewind": 0.6}, {"rewind": 0.3, "end": 0.1, "begin": 0.4}])
+def test_weights_that_go_back_and_train_again_are_not(times: dict[str, float]) -> None:
+    assert not [*sparsity_mistakes(Sparsity(name="magnitude", share=0.5, **times))]
