@@ -47,7 +47,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """The requests whose turn has not begun."""
+        """The number of requests that have no turn yet."""
         return len(self._waiting)
 
     def answers(self, rows: Sequence[Any], kind: Hashable) -> Answers:
