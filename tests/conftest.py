@@ -38,6 +38,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     compiling.choose(is_quick=item.get_closest_marker("optimized") is None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names with the address of an object, which differ between processes of one run."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"give this test ids of its own: {unstable[0]}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Compiled programs, shared by all processes that run tests and that tests start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,14 +21,6 @@ class Format(StrEnum):
     STABLEHLO = "stablehlo"
 
 
-class Bits(StrEnum):
-    """The precisions of the network in an exported file."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
-
 Out = Annotated[
     Path,
     typer.Option(
@@ -40,7 +32,7 @@ Out = Annotated[
     ),
 ]
 BitsOfNetwork = Annotated[
-    Bits,
+    Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
         help="Of the network in an onnx file: float16 halves it, int8 is quicker on CPUs, too.",
@@ -72,7 +64,7 @@ def export_model(
             autocompletion=completion.files,
         ),
     ] = None,
-    precision: BitsOfNetwork = Bits.FLOAT32,
+    precision: BitsOfNetwork = "float32",
     tolerance: Tolerance = None,
     device: Device = None,
     force: Force = False,
@@ -93,11 +85,11 @@ def export_model(
     loaded = load_model(model, device, is_trusted=trust_code)
     source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
     export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
-    least = TOLERANCES[precision.value] if tolerance is None else tolerance
+    least = TOLERANCES[precision] if tolerance is None else tolerance
     judged = rows is None
-    found = export(loaded, out, source, least, precision.value, is_judged=judged, is_replaced=force)
+    found = export(loaded, out, source, least, precision, is_judged=judged, is_replaced=force)
     if as_json:
-        print_json({"out": str(out), "precision": precision.value, **found._asdict()})
+        print_json({"out": str(out), "precision": precision, **found._asdict()})
         return
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "

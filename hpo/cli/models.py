@@ -38,7 +38,7 @@ def _local(place: str) -> Path:
         return Path(place)
     from hpo.trained.remote import local_model  # imports pydantic
 
-    return local_model(place)
+    return local_model(place.rstrip("/"))
 
 
 TrainedFolder = Annotated[
@@ -320,7 +320,9 @@ def ensemble(
     ] = False,
     soup: Annotated[
         bool,
-        typer.Option("--soup", help="Keep one model of the mean weights of trials of one start."),
+        typer.Option(
+            "--soup", help="Average the weights of trials that start from the same model."
+        ),
     ] = False,
     storage: StorageUrl = None,
     device: Device = None,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -38,13 +37,6 @@ ForceModel = Annotated[
     bool,
     typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
 ]
-
-
-class Unit(StrEnum):
-    """What `hpo compress` cuts."""
-
-    WEIGHT = "weight"
-    UNIT = "unit"
 
 
 def search(
@@ -164,8 +156,9 @@ def compress(
         float, typer.Option(help="Share of the weights that become 0.", min=0, max=0.99)
     ] = 0.7,
     unit: Annotated[
-        Unit, typer.Option(help="Cut single weights, or whole units and filters.")
-    ] = Unit.WEIGHT,
+        Literal["weight", "unit"],
+        typer.Option(help="Cut single weights, or whole units and filters."),
+    ] = "weight",
     bits: Annotated[
         int, typer.Option(help="Bits of the other weights, 2 to 8; 32 leaves them.", min=2, max=32)
     ] = 4,
@@ -175,13 +168,13 @@ def compress(
     ] = None,
     teacher: Annotated[
         bool,
-        typer.Option("--teacher/--no-teacher", help="Learn the answers of MODEL, too."),
+        typer.Option("--teacher", help="Learn the answers of MODEL, too."),
     ] = False,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs to train; else as many as MODEL did.", min=1)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="First learning rate, which falls; else that of MODEL.")
+        float | None, typer.Option(help="First rate, which falls; else that of MODEL.", min=0)
     ] = None,
     device: Device = None,
     force: ForceModel = False,
@@ -196,25 +189,26 @@ def compress(
     Example: hpo compress model/ -o small/ --sparsity 0.8 --bits 4
     """
     from hpo.api.surroundings import data_home
+    from hpo.data.remote import url_of
     from hpo.report.models.compressed import compressed_view
-    from hpo.trained.compress import WHOLE, Wanted, compared, compressing
+    from hpo.trained.compress import WHOLE, Wanted, before_and_after, compressing
     from hpo.trained.remote import written_to
     from hpo.trained.save import check_free
 
     if not (bits <= 8 or bits == WHOLE):
         raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
-    if Path(out).resolve() == model.resolve():
+    if out == url_of(model) or Path(out).resolve() == model.resolve():
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
     with written_to(out, is_replaced=force) as folder:
         check_free(folder, force)
-        wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate, rank)
+        wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
         experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
         _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
-        found = compared(model, folder)
+        found = before_and_after(model, folder)
     if as_json:
         print_json({"folder": out, **found.to_plain()})
         return
-    print_ending(compressed_view(found, model, Path(out)))
+    print_ending(compressed_view(found, model, out))
 
 
 def _trained(

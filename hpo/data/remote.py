@@ -52,6 +52,11 @@ def copy_of(url: str, where: str) -> Path:
     return _known[url]
 
 
+def url_of(copy: Path) -> str | None:
+    """The URL that this process has looked up a copy for; None for a path that is no copy."""
+    return next((url for url, there in _known.items() if there == copy), None)
+
+
 def forget(url: str) -> None:
     """Ask the server again where a URL is read next: this process has written to it."""
     _known.pop(url, None)

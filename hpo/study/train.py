@@ -34,7 +34,7 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
-from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold, say_files
 from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
@@ -254,6 +254,7 @@ def _made_ready(
         check_task(training, data, device)
         training = with_rows(training, data.train_rows)
     else:
+        say_files(experiment, around.data_home, say)
         data = datasets.load(training.data)
         check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
         check_threshold(training.train.threshold, data)

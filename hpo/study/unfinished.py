@@ -103,7 +103,7 @@ def going_on_text(done: int, epochs: int) -> str:
 
 def taken_text(trial: int) -> str:
     """Says that a trial is not trained again."""
-    return f"Takes the weights of trial {trial} that its search has kept: it does not train again."
+    return f"Uses the weights that the search kept for trial {trial}; it is not trained again."
 
 
 def stopped_text(done: int, folder: Path, *, is_kept: bool) -> str:

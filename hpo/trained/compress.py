@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +12,10 @@ from hpo.data.head import inspect_data
 from hpo.errors import HpoError, SpecError
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment, Training
-from hpo.spec.file.document import parse_yaml
 from hpo.spec.load import load_document
 from hpo.spec.words import shown
-from hpo.trained.load import TrainedModel, data_fingerprint
-from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SPEC_FILE, SplitMetrics
+from hpo.trained.load import TrainedModel, data_fingerprint, read_spec
+from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SplitMetrics
 from hpo.trained.weights import weight_bytes
 
 # How many bits a weight has that is not rounded.
@@ -77,24 +77,29 @@ def compressing(
     """
     document = smaller_document(folder, wanted)
     why: list[str] = []
-    for start in (Path(), folder.parent, folder / CODE_FOLDER):
+    wrong: list[SpecError] = []
+    for start in (starts := (Path(), folder.parent, folder / CODE_FOLDER)):
         named = _named(document, os.path.relpath(folder, start), has_teacher=wanted.has_teacher)
         try:
             experiment = load_document(named, start)
         except SpecError as error:
             why.append(str(error.mistakes[0]))
+            wrong.append(error)
             continue
         training: Any = experiment.training
         if not isinstance(training, Training):
-            raise HpoError(f"{folder}: is no model of the section model: it cannot be compressed.")
+            raise _without_a_model(folder)
         if (codes := [one.python for _, one in code_sections(training)]) and not is_trusted:
             raise HpoError(
                 f"{folder}: its spec runs {codes[0]}, code of your own: add --trust-code."
             )
         mistakes = inspect_data(training.data, start, home).mistakes
         if not mistakes:
-            return experiment
+            return replace(experiment, is_stored=True)
         why.append(mistakes[0].text)
+    # Mistakes that are the same wherever the data are looked for are not about the data.
+    if len(wrong) == len(starts) and len({str(error) for error in wrong}) == 1:
+        raise wrong[0]
     raise HpoError(
         f"{folder}: cannot train as its spec says ({why[0]:.200}): run this in the folder where "
         "its data are."
@@ -111,15 +116,9 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
     """
     if (folder / ENSEMBLE_FILE).is_file():
         raise HpoError(f"{folder}: holds an ensemble: compress each of its models.")
-    file = folder / SPEC_FILE
-    try:
-        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)).values
-    except (OSError, UnicodeError):
-        raise HpoError(
-            f"{folder}: has no {SPEC_FILE}: give a folder that hpo train wrote."
-        ) from None
-    if not isinstance(values, Mapping) or not isinstance(values.get("model"), Mapping):
-        raise HpoError(f"{folder}: is no model of the section model: it cannot be compressed.")
+    values = read_spec(folder)
+    if not isinstance(values.get("model"), Mapping):
+        raise _without_a_model(folder)
     data, train, optimizer = (_section(values, name) for name in ("data", "train", "optimizer"))
     if data.get("folds"):
         raise HpoError(
@@ -153,6 +152,12 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         "compression": {**_of_answers(values), **_compression(wanted)},
         "train": train,
     }
+
+
+def _without_a_model(folder: Path) -> HpoError:
+    return HpoError(
+        f"{folder}: has no section model: hpo compress needs a model that hpo train wrote."
+    )
 
 
 # Its average is judged, so its rate may not fall.
@@ -193,7 +198,7 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def compared(before: Path, after: Path) -> Compressed:
+def before_and_after(before: Path, after: Path) -> Compressed:
     """The models in two folders, of which the second is the first one compressed."""
     models = TrainedModel.read(before), TrainedModel.read(after)
     return Compressed(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import HpoError
-from hpo.trained.save import METRICS_FILE, SplitMetrics
+from hpo.trained.save import METRICS_FILE, SPEC_FILE, SplitMetrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,6 +190,24 @@ def metrics_document(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise _unreadable(folder) from error
     return document
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """The spec of a trained model as plain values.
+
+    Raises:
+        HpoError: for a folder without one, and for a file that is none.
+    """
+    from hpo.spec.file.document import parse_yaml
+    from hpo.spec.file.include import read_text
+
+    file = folder / SPEC_FILE
+    if not file.is_file():
+        raise HpoError(f"{folder}: has no {SPEC_FILE}: give a folder that hpo train wrote.")
+    values = parse_yaml(read_text(file), str(file)).values
+    if not isinstance(values, dict):
+        raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
+    return values
 
 
 def _unreadable(folder: Path) -> HpoError:

@@ -32,7 +32,6 @@ from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Training
-from hpo.spec.file.document import parse_yaml
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
@@ -40,7 +39,7 @@ from hpo.spec.sections.data import TableFile
 from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
-from hpo.trained.load import metrics_document
+from hpo.trained.load import metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
     ENSEMBLE_FILE,
@@ -55,7 +54,6 @@ from hpo.trained.weights import holds_weights, restored_like
 # Sections of a spec that say how a model was found, how examples changed in training, and how its
 # weights became as they are.
 _UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
-_MOST_BYTES = 1 << 20
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
 # XLA multiplies a single row in another order, so that its last bits would differ.
@@ -233,13 +231,8 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
 def _training(folder: Path, *, is_trusted: bool) -> Training:
     """The training of a model's spec, without what predicting does not read."""
     file = folder / SPEC_FILE
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise HpoError(f"{file}: is too large for a spec: train the model again.")
-        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)).values
-    except (OSError, UnicodeError) as error:
-        raise _damaged(file, error) from None
-    if not isinstance(values, Mapping) or not isinstance(values.get("data"), Mapping):
+    values = read_spec(folder)
+    if not isinstance(values.get("data"), Mapping):
         raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
     kept = {name: value for name, value in values.items() if name not in _UNREAD}
     if isinstance(kept.get("model"), Mapping):

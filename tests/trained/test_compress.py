@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hpo as hpo_package
-from hpo.errors import HpoError
+from hpo.errors import HpoError, SpecError
 from hpo.spec.file.dump import dump_spec
 from hpo.trained.compress import Wanted, compressing, smaller_document
 from hpo.trained.packed import read_packed
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
     for name, parts, why in (
         ("folds", {"data": {**SPEC["data"], "folds": 3}}, "was trained with data.folds"),  # type: ignore[dict-item]
         ("private", {"privacy": {"noise": 1.0}}, "was trained with privacy"),
-        ("task", {"model": "task.py:Task"}, "is no model of the section model"),
+        ("task", {"model": "task.py:Task"}, "has no section model: hpo compress needs"),
     ):
         with pytest.raises(HpoError, match=why):
             smaller_document(folder_of(tmp_path / name, **parts), WANTED)
@@ -81,6 +81,9 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
     lost = folder_of(tmp_path / "lost", data={"dataset": {"csv": "lost.csv", "target": "y"}})
     with pytest.raises(HpoError, match="run this in the folder where its data are"):
         compressing(lost, WANTED, None)
+    rated = folder_of(tmp_path / "rated")
+    with pytest.raises(SpecError, match=r"^optimizer\.learning_rate: cannot be -1\.0: write a"):
+        compressing(rated, WANTED._replace(learning_rate=-1.0), None)
     own = folder_of(tmp_path / "own", model={"python": "nets.py:Net"})
     (tmp_path / "own" / "code").mkdir()
     (tmp_path / "own" / "code" / "nets.py").write_text("def Net(): ...\n")
@@ -93,10 +96,11 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
 ):
     write_table(tmp_path / "table.csv")
     trained(Studies(tmp_path, compile_cache), tmp_path)
-    words = ("--sparsity", "0.5", "--bits", "3", "--epochs", "2", "--teacher", "-q", "--json")
+    words = ("--sparsity", "0.5", "--bits", "3", "--epochs", "2", "--teacher", "--json")
     result = hpo("compress", "model", "-o", "small", *words)
     assert result.code == 0, result.err
 
+    assert f"Reads {tmp_path}/table.csv, as the stored spec says." in result.err.splitlines()
     told = json.loads(result.out)
     arrays = read_packed(tmp_path / "small" / "weights")
     kernels = [array for name, array in arrays.items() if name.endswith("kernel")]
@@ -115,5 +119,6 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     shutil.rmtree(tmp_path / "model")
     found = hpo_package.load("small").score("table.csv")
     assert found["accuracy"] > 0.4
-    assert "holds the model to compress" in hpo("compress", "small", "-o", "small").err
+    for place in ("small", (tmp_path / "small").as_uri()):
+        assert "holds the model to compress" in hpo("compress", place, "-o", place).err
     assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err

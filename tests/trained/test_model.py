@@ -157,7 +157,7 @@ def test_a_small_network_of_a_merged_program_is_read_and_scored(
         ("model.json", b"[]", "model.json: cannot be read (is no description of a model)"),
         ("model.json", b'{"format": 3}', "is of format 3, newer than this version of hpo"),
         ("spec.yaml", b"- 1", "spec.yaml: is no spec of a model"),
-        ("spec.yaml", b"\xff", "spec.yaml: is damaged"),
+        ("spec.yaml", b"\xff", "spec.yaml: byte 0 is not UTF-8"),
         ("metrics.json", b"{", "metrics.json: cannot be read"),
         ("transforms/all.npz", b"PK", "all.npz: is damaged"),
         ("weights/_METADATA", b"{}", "weights: is damaged"),

@@ -20,7 +20,7 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.compression.distillation import taught
 from hpo.engine.training.compression.quantisation import in_training, unrounded
-from hpo.engine.training.compression.similarity import compared, similar
+from hpo.engine.training.compression.similarity import similar, with_similarities
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.compression.teaching import answered, of_fold
 from hpo.engine.training.forward import forward
@@ -143,7 +143,7 @@ def _gradient(
             batch = {**batch, "x": changed}
         networks = of_fold(data.teacher, feed)
         batch = answered(program, networks, spec.compression.teacher, batch)
-        batch = compared(program, networks, spec.compression.teacher, batch)
+        batch = with_similarities(program, networks, spec.compression.teacher, batch)
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:

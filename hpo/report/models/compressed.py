@@ -13,10 +13,10 @@ from hpo.report.wording import number_text
 from hpo.trained.compress import Compressed
 
 
-def compressed_view(found: Compressed, before: Path, after: Path) -> RenderableType:
-    """The bytes of both models, and a row for each metric of each split."""
+def compressed_view(found: Compressed, before: Path, after: str) -> RenderableType:
+    """The bytes of both models, and a row for each metric of each split; `after` may be a URL."""
     table = Table.grid(padding=(0, 2))
-    heads = ("", before.name, after.name, "change")
+    heads = ("", before.name, Path(after).name, "change")
     table.add_row(*(Text(head, "dim", justify="right" if head else "left") for head in heads))
     times = found.bytes_before / found.bytes_after
     sizes = f"{found.bytes_before:,}", f"{found.bytes_after:,}", f"{times:.1f} times fewer"

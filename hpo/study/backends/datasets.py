@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.corruptions import corrupted
 from hpo.data.dataset import NO_DATA, DataSet
+from hpo.data.files import source_files
 from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import has_thresholds
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.code.own_code import Own
+from hpo.spec.experiment import Experiment
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import is_own, name_of
@@ -134,3 +136,13 @@ def check_threshold(threshold: str | None, data: DataSet) -> None:
 
 def _any_batch(spec: DataSpec) -> DataSpec:
     return with_leaves(spec, {"batch_size": 1})
+
+
+def say_files(experiment: Experiment, home: Path | None, say: Callable[[str], None]) -> None:
+    """Tell the user which files a stored spec reads: another person may have chosen them."""
+    data = experiment.training.data
+    if not experiment.is_stored or isinstance(data.dataset, str):
+        return
+    if files := source_files(data, experiment.folder, home):
+        where = files[0] if len(files) == 1 else files[0].parent
+        say(f"Reads {where.resolve()}, as the stored spec says.")

@@ -10,7 +10,6 @@ from typing import Any
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
-from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.energy import Meter, energy_counters
 from hpo.engine.mesh import places
@@ -32,7 +31,7 @@ from hpo.spec.registered import needs_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import budget_of
 from hpo.study.backends.backend import Crew
-from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
+from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold, say_files
 from hpo.study.backends.latency import Latencies, Trained, settled_engine
 from hpo.study.backends.own_numbers import (
     check_changes,
@@ -74,7 +73,7 @@ class LaneBackend:
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
         self._meter = Meter(energy_counters(self._devices, self._search.goal.metrics))
-        _say_files(experiment, around, say)
+        say_files(experiment, around.data_home, say)
         tell_code(training, say)
         self._datasets = DataSets(
             experiment.folder,
@@ -170,9 +169,10 @@ class LaneBackend:
                 precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None and is_whole:
-                costs |= latencies.costs(training, data)
+            costs: dict[str, float] = {}
+            if is_whole:  # nobody reads those of smaller images
+                costs |= known_costs(training, data, platform, self._search.goal.metrics)
+                costs |= {} if latencies is None else latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
@@ -181,21 +181,12 @@ class LaneBackend:
     def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
         """What measures the latency of a trial before it trains; None where that is not asked."""
         metrics, space = self._search.goal.metrics, self._experiment.space
-        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        engine = settled_engine(metrics, space, trained, self._platform, journal)
         if engine is not None:
             self._say(str(engine))
         if engine is None or engine.name != EXPORTED:
             return None
         return Latencies(trained, self._platform, journal.state, self._meter.alone)
-
-
-def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
-    """Tell the user which files a stored spec reads: another person may have chosen them."""
-    data = experiment.training.data
-    if experiment.is_stored and not isinstance(data.dataset, str):
-        files = source_files(data, experiment.folder, around.data_home)
-        where = files[0] if len(files) == 1 else files[0].parent
-        say(f"Reads {where.resolve()}, as the stored spec says.")
 
 
 def _rung_sizes(experiment: Experiment, data: DataSet) -> RungSizes | None:

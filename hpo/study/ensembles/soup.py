@@ -46,7 +46,10 @@ def check_soup(candidates: Sequence[Candidate]) -> None:
                 "have a mean: search with model: {from: FOLDER}, or leave --soup out."
             )
         if training.compression.packs:
-            raise HpoError(f"{where} has compressed weights, whose mean is not: leave --soup out.")
+            raise HpoError(
+                f"{where} has compressed weights; their mean would not be compressed: leave "
+                "--soup out."
+            )
         if training.train.seeds > 1 or training.data.folds:
             raise HpoError(f"{where} has several seeds or folds: leave --soup out.")
         starts.append((number, weights_of(experiment)[folder], _structure(training.model)))

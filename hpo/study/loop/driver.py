@@ -253,7 +253,7 @@ class Driver:
         state = self._states.find(run, self._journal.state.checkpoints.get(run))
         epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
-        own = self._replicas.training_of(run, work.training)
+        own = self._replicas.training_on_share(run, work.training)
         timed = self._costing.is_timed and self._work.size_of(run) is None
         known = self._replicas.known(self._journal.state, run)[:epoch]
         losses = tuple(metrics.get("loss", math.nan) for metrics in known)

@@ -76,8 +76,8 @@ class Replicas:
             for fold in range(self.folds)
         ]
 
-    def training_of(self, run: Run, training: Training) -> Training:
-        """The training of one run of a trial, on its share of the rows; see `training_of`."""
+    def training_on_share(self, run: Run, training: Training) -> Training:
+        """The training of one run of a trial, on its share of the rows."""
         own = training_of(run, training)
         if not run.budget or self.by_size:
             return own

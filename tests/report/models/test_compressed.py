@@ -18,7 +18,7 @@ def test_a_model_is_shown_before_and_after(is_comparable: bool) -> None:
     console = Console(width=90)
     with console.capture() as printed:
         found = Compressed(4000, 1000, before, after, is_comparable)
-        console.print(compressed_view(found, Path("a/model"), Path("small")))
+        console.print(compressed_view(found, Path("a/model"), "small"))
     lines = [line.split() for line in printed.get().splitlines()]
     assert lines[1:5] == [
         ["model", "small", "change"],

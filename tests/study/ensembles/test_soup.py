@@ -125,6 +125,6 @@ def test_trials_without_one_start_and_structure_are_refused_in_a_sentence(
         check_soup([first, trials(tmp_path, "model.activation=tanh")[1]])
     with pytest.raises(HpoError, match=r"trial 7 has several seeds or folds"):
         check_soup(trials(tmp_path, "train.seeds=2"))
-    with pytest.raises(HpoError, match=r"trial 7 has compressed weights, whose mean is not"):
+    with pytest.raises(HpoError, match=r"trial 7 has compressed weights; their mean would not be"):
         check_soup(trials(tmp_path, "compression={weights: {name: integer, bits: 4}}"))
     check_soup(trials(tmp_path, "model.dropout=0.1"))

@@ -70,11 +70,11 @@ def test_a_kept_trial_is_taken_with_the_bits_that_training_it_gives(
     assert {trial.number for trial in trials} == kept(studies)
     taken, weights = train(studies, trials[0], tmp_path / "taken", with_kept=True)
     assert studies.said[-1] == (
-        f"Takes the weights of trial {trials[0].number} that its search has kept: it does not "
-        "train again."
+        f"Uses the weights that the search kept for trial {trials[0].number}; it is not trained "
+        "again."
     )
     again, expected = train(studies, trials[0], tmp_path / "again", with_kept=False)
-    assert not [text for text in studies.said if text.startswith("Takes")]
+    assert not [text for text in studies.said if text.startswith("Uses")]
     jax.tree.map(np.testing.assert_array_equal, weights, expected)
     assert taken.metrics == again.metrics
     assert taken.by_run == again.by_run
@@ -116,8 +116,8 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_hav
         studies.said.append,
         StopRequest(),
     )
-    taken = [f"Takes the weights of trial {trial.number} that" for trial in trials]
-    assert [text[: len(taken[0])] for text in studies.said] == taken
+    taken = [f"Uses the weights that the search kept for trial {trial.number};" for trial in trials]
+    assert [text.partition(" it ")[0] for text in studies.said] == taken
     winner = made.compared[f"trial {trials[0].number}"]["validation"]
     best = Study("flowers", studies.url).best
     assert best is not None
@@ -126,7 +126,7 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_hav
 
     monkeypatch.setattr(training, "library_versions", lambda: {"jax": "0"})
     train(studies, trials[0], tmp_path / "other", with_kept=True)
-    assert not [text for text in studies.said if text.startswith("Takes")]
+    assert not [text for text in studies.said if text.startswith("Uses")]
 
 
 def test_the_log_waits_for_the_weights_of_the_best_and_takes_those_of_its_last_epoch_alone(
@@ -168,7 +168,7 @@ def test_a_task_of_ones_own_is_kept_too(studies: Studies, tmp_path: Path) -> Non
         made = train_to_folder(
             trial.experiment, folder, studies.around, lambda _: None, say, stop, kept=kept
         )
-        found.append((made.metrics, any(text.startswith("Takes") for text in studies.said)))
+        found.append((made.metrics, any(text.startswith("Uses") for text in studies.said)))
     assert found == [(found[1][0], True), (found[1][0], False)]
 
 

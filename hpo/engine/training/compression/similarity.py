@@ -27,7 +27,7 @@ _LEAF = "compression.teacher.similarity"
 _LEAST = 1e-12
 
 
-def compared(
+def with_similarities(
     program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
 ) -> Batch:
     """A batch with the similarities of its rows in a teacher, where the loss reads them."""

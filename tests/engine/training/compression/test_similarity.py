@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpo.engine.program import split
-from hpo.engine.training.compression.similarity import compared, similar, similarities
+from hpo.engine.training.compression.similarity import similar, similarities, with_similarities
 from hpo.engine.training.forward import forward
 from hpo.engine.training.supervised import initial_lane, own_weights
 from tests.engine.samples import Learn, a_training, unmerged
@@ -44,7 +44,7 @@ def test_the_part_of_the_loss_is_that_of_the_paper() -> None:
 
     @jax.jit
     def found(x: Any, networks: Any) -> Any:
-        batch = compared(program, networks, teacher, {"x": x})
+        batch = with_similarities(program, networks, teacher, {"x": x})
 
         def run() -> Any:
             return forward(program, training, params, variables, batch)

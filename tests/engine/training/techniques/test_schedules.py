@@ -117,7 +117,7 @@ _MOMENTUM_CYCLE = {"rise": 0.25, "start": 0.95 / 0.85, "final": 0.95 / 0.85}
             ),
         ),
     ],
-    ids=str,
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )
 def test_numbers_follow_the_schedules_of_optax(schedule, theirs):
     own = 0.85 if _MOMENTUM_CYCLE.items() <= schedule.items() else 0.5
