@@ -53,6 +53,10 @@ class SpecError(HpoError):
         self.mistakes = lines
 
 
+class ExportError(HpoError):
+    """A model that a format does not hold, or a format whose libraries are not installed."""
+
+
 class DataError(HpoError):
     """A data set that is missing, broken or unfit for the task."""
 

@@ -116,7 +116,7 @@ def _close(
         say(f"Trial {number} counts as diverged ({values}): {excuse}")
     if len(driver.broken) > _MOST_TOLD:
         others = count_text(len(driver.broken) - _MOST_TOLD, "other trial")
-        say(f"The same holds for {others} with errors of its own code.")
+        say(f"The same holds for {others} with errors of their own.")
     if driver.differences:
         verb = "differs" if driver.differences == 1 else "differ"
         say(

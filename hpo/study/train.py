@@ -39,7 +39,7 @@ from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
-from hpo.study.backends.teacher import lesson_of
+from hpo.study.backends.teacher import teacher_plan
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -254,7 +254,7 @@ def _made_ready(
         experiment.folder,
         around.data_home,
         DataCache(around.data_cache),
-        lesson_of(experiment, trusts_code=around.trusts_code),
+        teacher_plan(experiment, trusts_code=around.trusts_code),
     )
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
         assert costs["parameters"] == (4 + 1) * 8 + (8 + 1) * 3
         assert costs["train_seconds"] > 0
         assert costs["energy_joules"] > 0
-        assert "latency_ms" in costs or trial.state is not TrialState.COMPLETE
+        # Without onnxruntime, JAX measures it after a trial's last epoch.
+        is_measured = bool(find_spec("onnxruntime")) or trial.state is TrialState.COMPLETE
+        assert ("latency_ms" in costs) == is_measured
         if trial.values:
             assert trial.values == (trial.losses[-1], costs["latency_ms"])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from hpo.engine.training.supervised import own_weights
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
-# The latency is the minimum of at least this many calls, over at least this time.
+# A call is timed at least this often, and a latency over at least this time.
 _FEWEST_CALLS = 20
 _LEAST_SECONDS = 0.02
 
@@ -149,14 +149,23 @@ def latency_ms(training: Training, data: DataSet, device: Any) -> float:
     program = own_program(training, data, device.platform)
     compiled, *arguments = _compiled_forward(program, device)
     example = jax.device_put({"x": data.train.first.x}, device)
-    compiled(*arguments, example).block_until_ready()
+    return 1000 * min(call_seconds(lambda: compiled(*arguments, example).block_until_ready()))
+
+
+def call_seconds(
+    call: Callable[[], Any],
+    least_seconds: float = _LEAST_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """The seconds of many calls, after one that is not counted: it compiles, or fills caches."""
+    call()
     times: list[float] = []
-    end = time.perf_counter() + _LEAST_SECONDS
-    while len(times) < _FEWEST_CALLS or time.perf_counter() < end:
-        start = time.perf_counter()
-        compiled(*arguments, example).block_until_ready()
-        times.append(time.perf_counter() - start)
-    return 1000 * min(times)
+    end = clock() + least_seconds
+    while len(times) < _FEWEST_CALLS or clock() < end:
+        start = clock()
+        call()
+        times.append(clock() - start)
+    return times
 
 
 @lru_cache(maxsize=64)

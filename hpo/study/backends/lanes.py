@@ -44,7 +44,7 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
-from hpo.study.backends.teacher import lesson_of
+from hpo.study.backends.teacher import teacher_plan
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.notes import EXPORTED
@@ -79,7 +79,7 @@ class LaneBackend:
             experiment.folder,
             around.data_home,
             DataCache(around.data_cache),
-            lesson_of(experiment, trusts_code=around.trusts_code),
+            teacher_plan(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
@@ -169,9 +169,10 @@ class LaneBackend:
                 precisions.note(number, training)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
-            costs = {**known_costs(training, data, platform, self._search.goal.metrics)}
-            if latencies is not None and is_whole:
-                costs |= latencies.costs(training, data)
+            costs: dict[str, float] = {}
+            if is_whole:  # nobody reads those of smaller images
+                costs |= known_costs(training, data, platform, self._search.goal.metrics)
+                costs |= {} if latencies is None else latencies.costs(training, data)
             reference = self._datasets.reference(training.data)
             return Work(training, program, knobs, reference, costs=costs)
 
@@ -180,7 +181,7 @@ class LaneBackend:
     def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
         """What measures the latency of a trial before it trains; None where that is not asked."""
         metrics, space = self._search.goal.metrics, self._experiment.space
-        engine = settled_engine(metrics, space.dimensions, trained, self._platform, journal)
+        engine = settled_engine(metrics, space, trained, self._platform, journal)
         if engine is not None:
             self._say(str(engine))
         if engine is None or engine.name != EXPORTED:

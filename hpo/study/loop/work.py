@@ -15,6 +15,7 @@ from hpo.engine.pools.occupant import Changes
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.task_program import AnyProgram
+from hpo.errors import ExportError
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.study.executors.messages import DataReference
@@ -48,7 +49,7 @@ class WorkOfTrials:
     """The work of the trials that have not ended, and the pinned plans of their programs.
 
     `too_large` gives the reason for each program, by label, that fits no device. `broken` gives
-    that of each trial whose own code cannot train it, or cannot judge it.
+    that of each trial whose own code cannot train it or judge it, or that cannot be exported.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class WorkOfTrials:
         """Whether a trial's work can be prepared: its own code may fail with its values."""
         try:
             self.of(number)
-        except CodeError as error:
+        except (CodeError, ExportError) as error:
             self.broken[number] = str(error)
             return False
         return True

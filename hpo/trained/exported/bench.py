@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hpo.data.source import Source
+from hpo.engine.programs.footprint import call_seconds
 from hpo.errors import HpoError
 from hpo.trained.exported.folder import check_extra
 from hpo.trained.exported.precision import PRECISIONS, NoProductError
@@ -22,11 +23,9 @@ from hpo.trained.model import Model
 
 # Rows that the model takes at once.
 BATCHES = (1, 8, 64, 512)
-# Of the median: at least this many calls, over at least this time.
-_FEWEST_CALLS = 20
-_LEAST_SECONDS = 0.3
+_LEAST_SECONDS = 0.3  # of the calls whose median counts
 # Drawn rows that calibrate int8, whose speed does not depend on them.
-_CALIBRATING = 64
+CALIBRATING = 64
 _WORDS = "some words of a text"
 
 
@@ -51,8 +50,8 @@ def timings(model: Model, clock: Callable[[], float] = time.perf_counter) -> Ite
     for rows in BATCHES:
         source = drawn_rows(model, rows)
         for engine_name, call in calls.items():
-            seconds = _median(partial(call, source), clock)
-            yield Timing(engine_name, rows, 1000 * seconds)
+            seconds = call_seconds(partial(call, source), _LEAST_SECONDS, clock)
+            yield Timing(engine_name, rows, 1000 * statistics.median(seconds))
 
 
 def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
@@ -62,7 +61,7 @@ def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
     calls: dict[str, Callable[[Source], Any]] = {}
     for precision in PRECISIONS:
         try:
-            found = onnx_model(model, precision, drawn_rows(model, _CALIBRATING))
+            found = onnx_model(model, precision, drawn_rows(model, CALIBRATING))
         except NoProductError:
             continue
         engine = session(found.SerializeToString())
@@ -91,17 +90,6 @@ def _by_engine(model: Model, engine: Any, source: Source) -> np.ndarray:
     from hpo.trained.exported.onnx_model import answers, cells_of
 
     return answers(engine, cells_of(source, model), len(source))
-
-
-def _median(call: Callable[[], Any], clock: Callable[[], float]) -> float:
-    call()  # compiles, or fills caches
-    times: list[float] = []
-    end = clock() + _LEAST_SECONDS
-    while len(times) < _FEWEST_CALLS or clock() < end:
-        start = clock()
-        call()
-        times.append(clock() - start)
-    return statistics.median(times)
 
 
 def drawn_rows(model: Model, rows: int) -> Source:

@@ -15,7 +15,7 @@ from hpo.data.transforms.features import Features
 from hpo.data.transforms.resizing import BITS, matrix_of
 from hpo.data.transforms.texts import text_fits
 from hpo.data.transforms.transform import FittedTransform
-from hpo.errors import HpoError
+from hpo.errors import ExportError
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.quantiles import add_quantiles
 
@@ -66,7 +66,7 @@ def add_features(
     The tokens of texts, counted or as ids, are inputs of a member's own.
 
     Raises:
-        HpoError: for features that no graph computes yet.
+        ExportError: for features that no graph computes yet.
     """
     _check(fit)
     if fit.ids:
@@ -96,7 +96,7 @@ _FLOAT, _DOUBLE, _INT64 = 1, 11, 7  # as `onnx.TensorProto` numbers them
 
 def _check(fit: FittedTransform) -> None:
     if any(text.spec.reduce != "none" for text in text_fits(fit.more).values()):
-        raise HpoError(
+        raise ExportError(
             "--format onnx: predict.py has no data.text.reduce: train with whole words, or use "
             "--format stablehlo, which takes encoded numbers."
         )

@@ -18,7 +18,7 @@ from hpo.data.source import Source
 from hpo.engine.training.ensemble import metrics_of
 from hpo.engine.training.metrics.temperature import tempered
 from hpo.engine.training.targets.sums import targets_of
-from hpo.errors import DataError, HpoError
+from hpo.errors import DataError, ExportError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
 from hpo.trained.exported import standalone
@@ -54,12 +54,12 @@ def check_extra(form: str) -> None:
     """Refuse an export in a format whose libraries are not installed.
 
     Raises:
-        HpoError: which says how to install them.
+        ExportError: which says how to install them.
     """
     lacking = [name for name in _NEEDED[form] if find_spec(name) is None]
     if lacking:
         are = "are" if len(lacking) > 1 else "is"
-        raise HpoError(
+        raise ExportError(
             f"--format {form}: needs {' and '.join(lacking)}, which {are} not installed: run "
             "`pip install 'hpo-lanes[onnx]'`."
         )

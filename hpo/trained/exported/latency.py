@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,54 +13,51 @@ import numpy as np
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
-from hpo.engine.programs.footprint import own_program
+from hpo.engine.programs.footprint import call_seconds, own_program
 from hpo.spec.experiment import Training
 from hpo.trained.description import Description
-from hpo.trained.exported.bench import drawn_rows
+from hpo.trained.exported.bench import CALIBRATING, drawn_rows
 from hpo.trained.exported.folder import check_extra
 from hpo.trained.exported.precision import NoProductError, Precision
 from hpo.trained.model import Member, Model
-
-# It is the minimum of at least this many calls, over at least this time.
-_FEWEST_CALLS = 20
-_LEAST_SECONDS = 0.02
-# Drawn rows that calibrate int8, whose speed does not depend on them.
-_CALIBRATING = 64
 
 
 def exported_call(training: Training, data: DataSet, platform: str) -> Callable[[], Any]:
     """A call of the engine with one row, from its cells to its answer.
 
-    Weights in few bits are int8 in the file, others float32. The values of weights do not matter,
-    so they are none that a trial has.
+    The values of weights do not matter, so they are none that a trial has.
 
     Raises:
-        HpoError: for a model that cannot be exported, or if onnxruntime is not installed.
+        ExportError: for a model that cannot be exported, or if onnxruntime is not installed.
     """
     check_extra("onnx")
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     model = _untrained(training, data, platform)
-    weights = getattr(training.compression, "weights", None)
-    precision: Precision = "int8" if getattr(weights, "name", "") == "integer" else "float32"
     try:
-        found = onnx_model(model, precision, drawn_rows(model, _CALIBRATING))
+        found = onnx_model(model, _precision(training), drawn_rows(model, CALIBRATING))
     except NoProductError:
         found = onnx_model(model)
     cells = cells_of(drawn_rows(model, 1), model)
     return partial(answers, session(found.SerializeToString()), cells, 1)
 
 
+def exported_shape(training: Training, data: DataSet, platform: str) -> Hashable:
+    """What decides the graph that `exported_call` runs: other trainings of it take as long."""
+    program, between = own_program(training, data, platform), training.compression.activations
+    is_cut = between.bits is not None, between.top is not None
+    precision = _precision(training)
+    return program.model, program.example_shape, precision, is_cut, data.fingerprint
+
+
+def _precision(training: Training) -> Precision:
+    """That of the file: int8 for weights in few bits."""
+    return "int8" if training.compression.weights.name == "integer" else "float32"
+
+
 def fastest_ms(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
     """The milliseconds of the shortest of many calls: other work can only slow one down."""
-    call()
-    times: list[float] = []
-    end = clock() + _LEAST_SECONDS
-    while len(times) < _FEWEST_CALLS or clock() < end:
-        start = clock()
-        call()
-        times.append(clock() - start)
-    return 1000 * min(times)
+    return 1000 * min(call_seconds(call, clock=clock))
 
 
 def _untrained(training: Training, data: DataSet, platform: str) -> Model:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpo.engine.models.abstract import is_authored
 from hpo.engine.training.forward import forward
-from hpo.errors import HpoError
+from hpo.errors import ExportError, HpoError
 from hpo.spec.marks import with_leaves
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
@@ -42,7 +42,7 @@ def network(model: Model, member: Member) -> Any:
     """The outputs of a member for its features as an ONNX model with one input, of any batch.
 
     Raises:
-        HpoError: for a model with an operation that has no translation.
+        ExportError: for a model with an operation that has no translation.
     """
     shape, kind = model.description.shape, model.description.type
     try:
@@ -55,10 +55,10 @@ def stablehlo(model: Model) -> bytes:
     """The answers of a model for encoded numbers as the bytes of `jax.export`, of any batch.
 
     Raises:
-        HpoError: for a model of several members, or one whose batch has to be known.
+        ExportError: for a model of several members, or one whose batch has to be known.
     """
     if len(model.members) > 1:
-        raise HpoError(
+        raise ExportError(
             f"{model.folder}: has {len(model.members)} members, which encode their inputs each in "
             "its own way: train one, with --refit where there are folds, or use --format onnx."
         )
@@ -76,10 +76,10 @@ def stablehlo(model: Model) -> bytes:
     return bytes(exported.serialize())
 
 
-def _untranslated(model: Model, name: str, error: Exception) -> HpoError:
+def _untranslated(model: Model, name: str, error: Exception) -> ExportError:
     why = (" ".join(str(error).split()) or type(error).__name__)[:160]
     spec = model.training.model
     whose = "the code of your own" if is_authored(spec) else f"model.name: '{spec.name}'"
-    return HpoError(
+    return ExportError(
         f"--format {name}: {whose} cannot be exported ({why}): use another format or model."
     )

@@ -11,7 +11,7 @@ import numpy as np
 from hpo.data.source import Source
 from hpo.data.transforms.encoding import OWN
 from hpo.data.transforms.texts import text_fits
-from hpo.errors import HpoError
+from hpo.errors import ExportError
 from hpo.trained.exported.answers import add_answers, add_temperature
 from hpo.trained.exported.features import add_features, add_inputs, text_name
 from hpo.trained.exported.graph import Graph
@@ -32,7 +32,7 @@ def onnx_model(model: Model, precision: Precision = "float32", rows: Source | No
     stays as it is.
 
     Raises:
-        HpoError: for a model that takes what no graph reads, or has other answers than one a row.
+        ExportError: for a model that takes what no graph reads, or whose rows have other answers.
     """
     check_kind(model)
     graph, features = Graph(), model.description.features
@@ -59,7 +59,7 @@ def check_kind(model: Model) -> None:
     """Refuse a model whose inputs a graph does not take.
 
     Raises:
-        HpoError: which says what they are.
+        ExportError: which says what they are.
     """
     kind = None
     if getattr(model.training.data.dataset, "window", None) is not None:
@@ -67,7 +67,7 @@ def check_kind(model: Model) -> None:
     elif model.description.task == "language":
         kind = "goes on with texts"
     if kind is not None:
-        raise HpoError(
+        raise ExportError(
             f"{model.folder}: {kind}: use --format stablehlo, which takes encoded numbers."
         )
 

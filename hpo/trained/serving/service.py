@@ -53,7 +53,7 @@ class Service:
             raise HpoError(f"{model.folder}: goes on with texts, and hpo serve answers for rows.")
         self.model, self.most_rows = model, most_rows
         # More rows at once go through the model in a larger batch, which takes longer.
-        self._turns = Turns(self._answers, LEAST_BATCH, patience_seconds)
+        self.turns = Turns(self._answers, LEAST_BATCH, patience_seconds)
         self._counting = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._rows, self._calls, self._seconds = 0, 0, 0.0
@@ -102,11 +102,13 @@ class Service:
         """
         rows = self._rows_of(body)
         try:
-            found = self._turns.answers(rows, self._kind_of(rows))
+            found = self.turns.answers(rows, self._kind_of(rows))
         except BusyError:
             raise RequestError(
                 503, "the model is busy: try again later, or send fewer rows."
             ) from None
+        with self._counting:
+            self._rows += len(found.rows)
         return {"answers": found.rows, "notes": found.notes}
 
     def _answers(self, rows: Sequence[Any]) -> Answers:
@@ -123,7 +125,6 @@ class Service:
             raise RequestError(422, str(error).replace(FRAME, "the rows", 1)) from None
         found = [row for piece in pieces for row in _plain_rows(piece)]
         with self._counting:
-            self._rows += len(found)
             self._calls += 1
             self._seconds += time.monotonic() - start
         return Answers(found, [*new.notes])

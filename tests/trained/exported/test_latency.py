@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.errors import HpoError
+from hpo.spec.experiment import Training
 from hpo.spec.load import load_document
-from hpo.trained.exported.latency import exported_call, fastest_ms
+from hpo.trained.exported.latency import exported_call, exported_shape, fastest_ms
+from hpo.trained.exported.onnx_model import session
 from tests.trained.exported.drawn import data_of
 
 
-def call_of(folder: Path, kind: str, model: dict[str, Any], **parts: Any) -> Any:
-    """A call of the exported model of an experiment."""
+def trained(
+    folder: Path, kind: str, model: dict[str, Any], **parts: Any
+) -> tuple[Training, DataSet, str]:
+    """The training of an experiment, its data, and the platform."""
     document = {
         "name": "timed",
         "data": data_of(folder, kind),
@@ -26,9 +31,8 @@ def call_of(folder: Path, kind: str, model: dict[str, Any], **parts: Any) -> Any
         "train": {"epochs": 1},
         **parts,
     }
-    experiment = load_document(document, folder)
-    training: Any = experiment.training
-    return exported_call(training, load_data(training.data, folder, None), "cpu")
+    training: Any = load_document(document, folder).training
+    return training, load_data(training.data, folder, None), "cpu"
 
 
 def test_the_shortest_of_many_calls_counts() -> None:
@@ -42,15 +46,46 @@ def test_the_shortest_of_many_calls_counts() -> None:
     assert fastest_ms(call, lambda: 0.001 * next(ticks)) == pytest.approx(4)
 
 
-def test_a_row_goes_from_its_cells_to_its_answer(tmp_path: Path) -> None:
-    integer = {"compression": {"weights": {"name": "integer", "bits": 4}}}
-    for parts in ({}, integer):
-        call = call_of(tmp_path, "table", {"name": "mlp", "widths": [8]}, **parts)
-        found = call()
-        assert found.shape == (1, 2)
-        np.testing.assert_allclose(found.sum(), 1)
-        engine = call.args[0]
-        assert [one.name for one in engine.get_inputs()] == ["numbers", "texts"]
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_a_row_goes_from_its_cells_to_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_int8: bool
+) -> None:
+    monkeypatch.setattr(
+        "hpo.trained.exported.onnx_model.session",
+        lambda file: made.append(file) or session(file),
+    )
+    made: list[bytes] = []
+    integer = {"compression": {"weights": {"name": "integer", "bits": 4}}} if is_int8 else {}
+    call: Any = exported_call(
+        *trained(tmp_path, "table", {"name": "mlp", "widths": [8]}, **integer)
+    )
+    found = call()
+    assert found.shape == (1, 2)
+    np.testing.assert_allclose(found.sum(), 1)
+    assert [one.name for one in call.args[0].get_inputs()] == ["numbers", "texts"]
+    (file,) = made
+    assert (b"QuantizeLinear" in file) == is_int8
+
+
+def test_trainings_of_one_graph_have_one_shape(tmp_path: Path) -> None:
+    def shape(**compression: Any) -> object:
+        model = {"name": "mlp", "widths": [8]}
+        return exported_shape(*trained(tmp_path, "table", model, compression=compression))
+
+    def weights(**leaves: Any) -> object:
+        return shape(weights={"name": "integer", **leaves})
+
+    assert weights(bits=3) == weights(bits=4) == weights(bits=4, begin=0.2)
+    assert shape() == shape(weights={"name": "ternary"}, sparsity={"name": "magnitude"})
+    assert shape(activations={"bits": 4}) == shape(activations={"bits": 8})
+    others = {
+        shape(),
+        weights(),
+        shape(activations={"bits": 4}),
+        shape(activations={"top": 0.5}),
+        shape(activations={"bits": 4, "top": 0.5}),
+    }
+    assert len(others) == 5
 
 
 def test_a_model_that_cannot_be_exported_has_no_such_call(
@@ -58,4 +93,4 @@ def test_a_model_that_cannot_be_exported_has_no_such_call(
 ) -> None:
     monkeypatch.setattr("hpo.trained.exported.folder.find_spec", lambda _: None)
     with pytest.raises(HpoError, match="needs onnx and onnxruntime, which are not installed"):
-        call_of(tmp_path, "table", {"name": "mlp"})
+        exported_call(*trained(tmp_path, "table", {"name": "mlp"}))

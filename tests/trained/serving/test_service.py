@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import pytest
 import hpo
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import load_answering
+from hpo.trained.predict import answers
 from hpo.trained.serving.service import RequestError, Service
 from tests.study.whole import Studies
 from tests.trained.tables import an_experiment
+
+NEW = {"age": 40.5, "city": "Paris", "income": 40.5, "member": True, "when": "2024-03-01"}
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +115,14 @@ def test_a_cell_of_another_type_is_refused_with_its_column(
     assert refused.value.status == 422
 
 
-def test_a_busy_model_is_said_to_be_busy(churn: Path, service: Service) -> None:
+def test_a_busy_model_is_said_to_be_busy(
+    churn: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = rows_in(churn, 1)[0]
-    with service._turns._turn, pytest.raises(RequestError, match="the model is busy") as refused:
-        sent(service, row)
-    assert refused.value.status == 503
+    with _held(service, row, monkeypatch):
+        with pytest.raises(RequestError, match="the model is busy") as refused:
+            sent(service, row)
+        assert refused.value.status == 503
     assert sent(service, row)
 
 
@@ -136,33 +144,74 @@ def test_requests_at_once_get_the_answers_of_their_own(churn: Path) -> None:
     assert "hpo_rows_total 80\n" in service.metrics()
 
 
-def test_requests_that_wait_share_a_call_unless_rows_could_change_each_other(churn: Path) -> None:
+def test_requests_that_wait_share_a_call_unless_rows_could_change_each_other(
+    churn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = Service(load_answering(churn / "model", "cpu"), 100, 60.0)
     rows = [row for row in rows_in(churn, 40) if all(cell is not None for cell in row.values())]
-    requests: list[Any] = [*rows[:4], {**rows[4], "age": None}, {**rows[5], "when": "03/04/2024"}]
-    requests += [{**rows[6], "city": "Paris"}, {**rows[7], "age": "old"}]
-    alone = [_said(service, row) for row in requests]
+    alike, lacking = rows[:4], {**rows[4], "age": None}
+    # Beside the second date, the first one could be read, too.
+    apart = [{**rows[5], "when": "03/04/2024"}, {**rows[6], "when": "13/04/2024"}]
+    apart.append({**rows[7], "age": "old"})
+    for requests, calls, answered in (
+        (alike, 1, 4),
+        ([*alike, lacking], 2, 5),
+        (apart, 1, 1),
+        # A new category is told, so that all whom the call answers are answered again, each alone.
+        ([*alike, NEW], 6, 5),
+    ):
+        alone = [_said(service, row) for row in requests]
+        before = counts_of(service)
+        assert _together(service, requests, monkeypatch) == alone
+        after = counts_of(service)
+        # One more of each is that which holds the turn.
+        assert after["hpo_model_calls_total"] - before["hpo_model_calls_total"] == calls + 1
+        assert after["hpo_rows_total"] - before["hpo_rows_total"] == answered + 1
+        assert len({*map(str, alone)}) == len(requests)
+
+
+def _together(service: Service, requests: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What requests are told that arrive while the model is busy."""
     found: dict[int, Any] = {}
 
     def ask(place: int) -> None:
         found[place] = _said(service, requests[place])
 
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(requests))]
-    before = service._calls
-    with service._turns._turn:
+    with _held(service, NEW, monkeypatch):
         for thread in threads:
             thread.start()
-        while len(service._turns._waiting) < len(requests):
+        while service.turns.waiting < len(requests):
             threads[0].join(0.001)
     for thread in threads:
         thread.join()
-    assert [found[place] for place in range(len(requests))] == alone
-    assert len({*map(str, alone)}) > 3
-    assert service._calls - before <= len(requests)
-    kinds = [service._kind_of([row]) for row in requests]
-    assert len({*kinds[:4], kinds[6]}) == 1
-    assert kinds[4] != kinds[0]
-    assert kinds[5] is None
+    return [found[place] for place in range(len(requests))]
+
+
+@contextmanager
+def _held(service: Service, row: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A time in which the model is busy with a row."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        has_begun.set()
+        assert may_end.wait(60)
+        return answers(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.trained.serving.service.answers", slowly)
+        first = threading.Thread(target=sent, args=(service, row))
+        first.start()
+        assert has_begun.wait(60)
+    yield
+    may_end.set()
+    first.join()
+
+
+def counts_of(service: Service) -> dict[str, float]:
+    """The numbers that the server tells, by their names."""
+    lines = [line.split(" ") for line in service.metrics().splitlines()]
+    return {name: float(number) for name, number in (one for one in lines if len(one) == 2)}
 
 
 def _said(service: Service, row: Any) -> Any:

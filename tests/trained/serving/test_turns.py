@@ -13,11 +13,14 @@ from hpo.trained.serving.turns import Answers, BusyError, Turns
 
 
 class Model:
-    """Answers with twice each row; its first call lasts until others wait."""
+    """Answers with twice each row; its first call lasts until others wait.
+
+    A call for "later" lasts until the request for "beside" has its answer.
+    """
 
     def __init__(self, most_rows: int = 16) -> None:
         self.calls: list[list[Any]] = []
-        self.may_end = threading.Event()
+        self.may_end, self.is_beside = threading.Event(), threading.Event()
         self.turns = Turns(self._answer, most_rows, 60.0)
 
     def _answer(self, rows: Sequence[Any]) -> Answers:
@@ -25,6 +28,7 @@ class Model:
         if rows == ["first"]:
             assert self.may_end.wait(60)
             return Answers([{}], [])
+        assert rows != ["later"] or self.is_beside.wait(60)
         if "broken" in rows:
             raise HpoError(f"row {[*rows].index('broken') + 1} is broken")
         notes = ["a new category"] if "new" in rows else []
@@ -39,6 +43,8 @@ class Model:
                 found[place] = self.turns.answers(rows, kind)
             except HpoError as error:
                 found[place] = str(error)
+            if rows == ["beside"]:
+                self.is_beside.set()
 
         threads = [threading.Thread(target=ask, args=(-1, ["first"], None))]
         threads[0].start()
@@ -46,11 +52,14 @@ class Model:
         for place, (rows, kind) in enumerate(requests):
             threads.append(threading.Thread(target=ask, args=(place, rows, kind)))
             threads[-1].start()
-            _until(lambda place=place: len(self.turns._waiting) == place + 1)
+            self._await(place + 1)
         self.may_end.set()
         for thread in threads:
             thread.join()
         return [found[place] for place in range(len(requests))]
+
+    def _await(self, requests: int) -> None:
+        _until(lambda: self.turns.waiting == requests)
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -86,10 +95,28 @@ def test_a_broken_row_spoils_no_other_request() -> None:
     assert told == Answers([{"twice": "newnew"}], ["a new category"])
 
 
-def test_a_call_that_waits_too_long_is_refused() -> None:
+def test_an_answer_that_is_found_does_not_wait_for_later_turns() -> None:
     model = Model()
-    turns = Turns(model._answer, 16, 0.01)
-    with turns._turn, pytest.raises(BusyError):
-        turns.answers([1], "a")
-    assert turns._waiting == []
-    assert turns.answers([1], "a").rows == [{"twice": 2}]
+    # The call for "later" ends once the third request has gone on, which the first one answers.
+    found = model.answers([([1], "a"), (["later"], "b"), (["beside"], "a")])
+    assert [one.rows[0]["twice"] for one in found] == [2, "laterlater", "besidebeside"]
+
+
+def test_a_call_that_waits_too_long_is_refused() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def answer(rows: Sequence[Any]) -> Answers:
+        has_begun.set()
+        assert may_end.wait(60)
+        return Answers([{"rows": len(rows)}], [])
+
+    turns = Turns(answer, 16, 0.01)
+    first = threading.Thread(target=turns.answers, args=([1], "a"))
+    first.start()
+    assert has_begun.wait(60)
+    with pytest.raises(BusyError):
+        turns.answers([2], "a")
+    assert turns.waiting == 0
+    may_end.set()
+    first.join()
+    assert turns.answers([3], "a").rows == [{"rows": 1}]
