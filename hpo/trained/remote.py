@@ -44,8 +44,8 @@ def written_to(place: str | Path, *, is_replaced: bool) -> Iterator[Path]:
     It is the same folder for the same URL, so that a stopped training finds its checkpoint.
 
     Raises:
-        HpoError: for a URL where other files lie, or a model unless `is_replaced`; for one that
-            cannot be written, with the place of the model; for one that another process writes.
+        HpoError: for a URL where other files lie, or a model unless `is_replaced`. For one that
+            cannot be written, with the place of the model, or that another process writes.
     """
     url = str(place)
     if not is_url(url):
