@@ -39,7 +39,7 @@ from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
-from hpo.study.backends.teacher import lesson_of
+from hpo.study.backends.teacher import teacher_plan
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -134,16 +134,23 @@ def train_to_folder(
 
 
 def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
-    """The end of the trial that a search has kept, if data, code and libraries are the same."""
+    """The end of the trial that a search has kept, if data, code, libraries and the kind of
+    device are the same."""
     found = None if kept is None else kept.read()
     if found is None:
         return None
     told, now = found.provenance, provenance.to_document()
     is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
+    # `8 x NVIDIA H100 (gpu)` and `1 x NVIDIA H100 (gpu)` are of one kind.
+    is_same &= _kind(told.get("device")) == _kind(now["device"])
     # A study may name more files than one of its trials does, and from another folder.
     for part in ("code", WEIGHTS):
         is_same &= {*now.get(part, {}).values()} <= {*told.get(part, {}).values()}
     return Point.of_kept(found) if is_same else None
+
+
+def _kind(devices: Any) -> str:
+    return str(devices).partition(" x ")[2]
 
 
 def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
@@ -247,7 +254,7 @@ def _made_ready(
         experiment.folder,
         around.data_home,
         DataCache(around.data_cache),
-        lesson_of(experiment, trusts_code=around.trusts_code),
+        teacher_plan(experiment, trusts_code=around.trusts_code),
     )
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,11 +26,18 @@ from tests.techniques import are_alternatives, document, excluded, kind_of, merg
 
 # Bytes that the small data of each kind exceed.
 BUDGETS = {"table": 2600, "images": 90_000, "series": 6000, "texts": 2000}
-# Leaves of the model are of some models only.
+# Leaves of the model are of some models only: of the transformer for texts, or of the mlp.
+_OF_MODELS = [name for name, line in TECHNIQUES.items() if line.place.startswith("model.")]
 _LISTED = [name for name, line in TECHNIQUES.items() if not line.place.startswith("model.")]
 # Those that take all rows in one step train few of the models here.
 NAMES = (*_LISTED, *(n for n, one in OPTIMIZERS.items() if "all rows" not in one.needs))
 PAIRS = [pair for pair in combinations([*_LISTED, *OPTIMIZERS], 2) if not are_alternatives(pair)]
+PAIRS += [
+    pair
+    for pair in product(_OF_MODELS, [*_LISTED, *OPTIMIZERS])
+    # Of batch norms, which the transformer has not, and which privacy refuses by themselves.
+    if pair[0] != "norm_momentum" or not (kind_of(pair) == "texts" or pair[1] == "privacy")
+]
 
 
 def _draws(count: int) -> list[tuple[str, ...]]:

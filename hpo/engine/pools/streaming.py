@@ -97,17 +97,18 @@ def budget_bytes(spec: DataSpec, device: Any) -> int | None:
 
 
 def data_bytes(data: DataSet) -> int:
-    """The memory on a device of the splits that a search needs."""
-    held = held_bytes(data.resident)
+    """The memory on a device of the splits that a search needs, and of a teacher within steps."""
+    held = held_bytes(data.resident) + _teacher_bytes(data)
     return held if data.folds else held + _evaluation_bytes(data.validation)
 
 
 def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
     """The placement of a data set that may take `budget` bytes of a device.
 
-    A larger one is streamed. A quarter of the budget is for the chunk in training, a quarter for
-    the next one. The other half is for validation rows, which are streamed too if they take more.
-    `at_once` is the number of micro-batches in a step, which a chunk must hold.
+    A larger one is streamed, and a teacher lies there throughout. A quarter of what is left of the
+    budget is for the chunk in training, a quarter for the next one. The other half is for
+    validation rows, which are streamed too if they take more. `at_once` is the number of
+    micro-batches in a step, which a chunk must hold.
 
     Raises:
         DeviceError: if the budget is too small for that.
@@ -121,15 +122,20 @@ def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | No
             "data.folds or data.rows smaller."
         )
     part_bytes = micro_batch * _row_bytes(data.train)
-    rows = data.validation
+    rows, teacher = data.validation, _teacher_bytes(data)
     needed = max(4 * at_once * part_bytes, min(2 * _evaluation_bytes(rows), 4 * _part_bytes(rows)))
-    if needed > budget:
+    if teacher + needed > budget:
         raise DeviceError(
             f"data.device_budget: {size_text(budget)} is too small to stream this data set: "
-            f"write {size_text(needed)} or more, or make data.batch_size smaller."
+            f"write {size_text(teacher + needed)} or more, or make data.batch_size smaller."
         )
-    most = min(budget // 4 // part_bytes, max(_MOST_PARTS, at_once))
-    return Placement(most, _piece_parts(data.validation, budget))
+    rest = budget - teacher
+    most = min(rest // 4 // part_bytes, max(_MOST_PARTS, at_once))
+    return Placement(most, _piece_parts(rows, rest))
+
+
+def _teacher_bytes(data: DataSet) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(data.teacher))
 
 
 def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:

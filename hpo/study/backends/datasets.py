@@ -22,7 +22,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import is_own, name_of
-from hpo.study.backends.teacher import Lesson, taught_by
+from hpo.study.backends.teacher import TeacherPlan, taught_by
 from hpo.study.executors.messages import DataReference
 
 
@@ -33,10 +33,10 @@ class DataSets:
     """
 
     def __init__(
-        self, folder: Path, home: Path | None, cache: DataCache, lesson: Lesson | None = None
+        self, folder: Path, home: Path | None, cache: DataCache, teacher: TeacherPlan | None = None
     ) -> None:
         self._folder, self._home, self._cache = folder, home, cache
-        self._lesson = lesson
+        self._teacher = teacher
         self._loaded: dict[DataSpec, DataSet] = {}
         self._references: dict[DataSpec, DataReference] = {}
 
@@ -77,9 +77,9 @@ class DataSets:
         key = _any_batch(spec)
         if key not in self._loaded:
             data = self._plain(spec)
-            if self._lesson is not None:
+            if self._teacher is not None:
                 data = taught_by(
-                    self._lesson, data, lambda leaves: self._plain(with_leaves(spec, leaves))
+                    self._teacher, data, lambda leaves: self._plain(with_leaves(spec, leaves))
                 )
             self._loaded[key] = data
         return self._loaded[key]

@@ -44,7 +44,7 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import AUTO, Precisions
 from hpo.study.backends.pretrained import weights_of, with_start
-from hpo.study.backends.teacher import lesson_of
+from hpo.study.backends.teacher import teacher_plan
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.notes import EXPORTED
@@ -79,7 +79,7 @@ class LaneBackend:
             experiment.folder,
             around.data_home,
             DataCache(around.data_cache),
-            lesson_of(experiment, trusts_code=around.trusts_code),
+            teacher_plan(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics

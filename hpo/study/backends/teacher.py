@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 _TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
-_FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns")
+_FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns", "image_size")
 _SIMILARITY = "compression.teacher.similarity"
 # Rows by which the scaling of a step is compared with that of the teacher.
 _COMPARED = 64
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeacherPlan:
     """A study's teacher: the folder as written, whether it answers in the step, and its code."""
 
     name: str
@@ -52,7 +53,7 @@ class Lesson:
         return f"compression.teacher.from: {shown(self.name)}"
 
 
-class _Voice(NamedTuple):
+class _TeacherModel(NamedTuple):
     """A model of a teacher: its share of the mean answer, and the data set as it takes it."""
 
     model: Model
@@ -64,7 +65,7 @@ class _Voice(NamedTuple):
         return self.model.members if fold is None else self.model.members[fold : fold + 1]
 
 
-def lesson_of(experiment: Experiment, *, trusts_code: bool = False) -> Lesson | None:
+def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> TeacherPlan | None:
     """The teacher that an experiment names; None without one.
 
     It answers in the step if any trial may change its rows or compares their similarities.
@@ -74,15 +75,17 @@ def lesson_of(experiment: Experiment, *, trusts_code: bool = False) -> Lesson | 
     if name is None:
         return None
     changes = {path for change in training.train.changes for path in change.hparams}
-    paths = {*changes, *training.train.schedules, *(d.path for d in experiment.space.dimensions)}
+    # A winner that drew 0 trains as its study did, with the teacher in the step.
+    named = {*training.train.schedules, *training.train.varying}
+    paths = {*changes, *named, *(dimension.path for dimension in experiment.space.dimensions)}
     varies = any(path.split(".")[0] == "augment" or path == _SIMILARITY for path in paths)
     is_similar = training.compression.teacher.similarity != 0
     in_step = varies or is_similar or any(holders(training, "changed rows"))
-    return Lesson(name, experiment.folder, in_step, trusts_code)
+    return TeacherPlan(name, experiment.folder, in_step, trusts_code)
 
 
 def taught_by(
-    lesson: Lesson, data: DataSet, reread: Callable[[dict[str, Any]], DataSet]
+    plan: TeacherPlan, data: DataSet, reread: Callable[[dict[str, Any]], DataSet]
 ) -> DataSet:
     """A data set whose rows that train have a teacher's outputs as an array, or which has it.
 
@@ -96,26 +99,33 @@ def taught_by(
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
 
     if data.task not in _TASKS:
-        raise HpoError(f"{lesson.where}: a teacher answers for classes or values, not {data.task}.")
-    there = (lesson.folder / Path(lesson.name).expanduser()).resolve()
-    found = load_answering(there, is_trusted=lesson.trusts_code)
-    models, shares = (
-        (found.models, found.shares) if isinstance(found, Ensemble) else ((found,), (1.0,))
+        raise HpoError(f"{plan.where}: a teacher answers for classes or values, not {data.task}.")
+    there = (plan.folder / Path(plan.name).expanduser()).resolve()
+    found = load_answering(there, is_trusted=plan.trusts_code)
+    parts = (
+        zip(found.models, found.shares, strict=True)
+        if isinstance(found, Ensemble)
+        else [(found, 1.0)]
     )
-    voices = [
-        _Voice(model, share, _as_seen(lesson, model, data, reread))
-        for model, share in zip(models, shares, strict=True)
+
+    @cache  # the models of an ensemble often make their features alike
+    def reread_as(*leaves: Any) -> DataSet:
+        return reread(dict(zip(_FEATURES, leaves, strict=True)))
+
+    models = [
+        _TeacherModel(model, share, _as_seen(plan, model, data, reread_as))
+        for model, share in parts
     ]
-    for voice in voices:
-        _check(lesson, voice.model, data)
+    for one in models:
+        _check(plan, one.model, data)
     # The answers for each position of a text would take a vocabulary's width of memory.
-    if lesson.in_step or data.task == "language":
-        return _with_networks(lesson, voices, data)
-    return _of_folds(voices, data) if data.folds else _of_one(voices, data)
+    if plan.in_step or data.task == "language":
+        return _with_networks(plan, models, data)
+    return _of_folds(models, data) if data.folds else _of_one(models, data)
 
 
 def _as_seen(
-    lesson: Lesson, model: Model, data: DataSet, reread: Callable[[dict[str, Any]], DataSet]
+    plan: TeacherPlan, model: Model, data: DataSet, reread_as: Callable[..., DataSet]
 ) -> DataSet:
     """The data set with the features that a teacher takes."""
     from hpo.trained.load import data_fingerprint
@@ -124,33 +134,33 @@ def _as_seen(
     if wanted == data.fingerprint:
         return data
     section = model.training.data
-    other = reread({name: getattr(section, name) for name in _FEATURES})
+    other = reread_as(*(getattr(section, name) for name in _FEATURES))
     if other.fingerprint == wanted:
         return other
     raise HpoError(
-        f"{lesson.where} was trained on other rows: train it with the section data of this spec, "
-        "so that it has seen no validation rows."
+        f"{plan.where} was trained on other rows, or makes its features in another way: train it "
+        "with the section data of this spec, so that it has seen no validation rows."
     )
 
 
-def _check(lesson: Lesson, model: Model, data: DataSet) -> None:
+def _check(plan: TeacherPlan, model: Model, data: DataSet) -> None:
     """Refuse answers of another shape, and a model that has seen the rows of every fold."""
     own = math.prod(data.train.y.shape[1:]) if data.task == "regression" else data.outputs
     if model.description.outputs != own:
         raise HpoError(
-            f"{lesson.where} has {model.description.outputs} answers where the data have {own}, as "
+            f"{plan.where} has {model.description.outputs} answers where the data have {own}, as "
             "those with quantiles do: name another."
         )
     if data.folds and len(model.members) != len(data.folds):
         raise HpoError(
-            f"{lesson.where} has seen the validation rows of every fold: train it without --refit."
+            f"{plan.where} has seen the validation rows of every fold: train it without --refit."
         )
 
 
-def _of_one(voices: Sequence[_Voice], data: DataSet) -> DataSet:
+def _of_one(models: Sequence[_TeacherModel], data: DataSet) -> DataSet:
     """The data set whose training rows, then its extra ones, have the answers."""
     names = ["train"] if data.extra is None else ["train", "extra"]
-    parts = [_answers(voices, data.task, name) for name in names]
+    parts = [_answers(models, data.task, name) for name in names]
     held = {**data.resident, ANSWERS: np.concatenate(parts)}
     rows = len(data.train)
     places = slice(0, rows), slice(rows, rows + sum(map(len, parts[1:])))
@@ -160,7 +170,7 @@ def _of_one(voices: Sequence[_Voice], data: DataSet) -> DataSet:
     return replace(data, **splits)
 
 
-def _of_folds(voices: Sequence[_Voice], data: DataSet) -> DataSet:
+def _of_folds(models: Sequence[_TeacherModel], data: DataSet) -> DataSet:
     """The data set of folds whose training rows have the answers of the fold's own members."""
     # A row has another answer in each fold.
     data = apart(data) if _share_rows(data) else data
@@ -170,7 +180,7 @@ def _of_folds(voices: Sequence[_Voice], data: DataSet) -> DataSet:
         for name in ("train", "extra"):
             if name not in fold.splits:
                 continue
-            found = _answers(voices, data.task, name, number)
+            found = _answers(models, data.task, name, number)
             if answers is None:
                 answers = np.zeros((len(resident["y"]), *found.shape[1:]), np.float32)
             answers[fold.splits[name].places] = found
@@ -193,43 +203,43 @@ def _share_rows(data: DataSet) -> bool:
 
 
 def _answers(
-    voices: Sequence[_Voice], task: Task, name: str, fold: int | None = None
+    models: Sequence[_TeacherModel], task: Task, name: str, fold: int | None = None
 ) -> np.ndarray:
     """The outputs of a teacher for the rows of a split, float32 `[N, ..., K]`."""
     found, shares = [], []
-    for voice in voices:
-        own = voice.data if fold is None else voice.data.folds[fold]
-        members, x = voice.members(fold), own.splits[name].x
-        found += [voice.model.outputs(member, x) for member in members]
-        shares += [voice.share / len(members)] * len(members)
+    for one in models:
+        own = one.data if fold is None else one.data.folds[fold]
+        members, x = one.members(fold), own.splits[name].x
+        found += [one.model.outputs(member, x) for member in members]
+        shares += [one.share / len(members)] * len(members)
     if len(found) == 1:
         return found[0]
     mean = mean_answer(task, jnp.stack(found), jnp.array(shares, jnp.float32))
     return np.asarray(mean)
 
 
-def _with_networks(lesson: Lesson, voices: Sequence[_Voice], data: DataSet) -> DataSet:
+def _with_networks(plan: TeacherPlan, models: Sequence[_TeacherModel], data: DataSet) -> DataSet:
     """The data set with the networks of a teacher; those of its folds are stacked."""
     if not data.folds:
-        return replace(data, teacher=_networks(lesson, voices, data, None))
-    each = [_networks(lesson, voices, data, number) for number in range(len(data.folds))]
+        return replace(data, teacher=_networks(plan, models, data, None))
+    each = [_networks(plan, models, data, number) for number in range(len(data.folds))]
     folds = [replace(fold, number=number) for number, fold in enumerate(data.folds)]
     stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *each)
     return replace(of_folds(folds), teacher=stacked)
 
 
 def _networks(
-    lesson: Lesson, voices: Sequence[_Voice], data: DataSet, fold: int | None
+    plan: TeacherPlan, models: Sequence[_TeacherModel], data: DataSet, fold: int | None
 ) -> tuple[Network, ...]:
     """The networks of a teacher for one fold, for features as `data` has them."""
     found = []
-    for voice in voices:
-        model, scale = voice.model, None
-        if voice.data is not data:
-            ways = [each if fold is None else each.folds[fold] for each in (data, voice.data)]
-            scale = _scale(lesson, *ways)
-        members = voice.members(fold)
-        share = np.float32(voice.share / len(members))
+    for one in models:
+        model, scale = one.model, None
+        if one.data is not data:
+            ways = [each if fold is None else each.folds[fold] for each in (data, one.data)]
+            scale = _scale(plan, *ways)
+        members = one.members(fold)
+        share = np.float32(one.share / len(members))
         program = model.program.of_its_own(model.training)
         found += [
             Network(jax.device_get(one.weights), scale, share, program, model.training)
@@ -238,7 +248,7 @@ def _networks(
     return tuple(found)
 
 
-def _scale(lesson: Lesson, data: DataSet, own: DataSet) -> tuple[np.ndarray, np.ndarray]:
+def _scale(plan: TeacherPlan, data: DataSet, own: DataSet) -> tuple[np.ndarray, np.ndarray]:
     """The numbers that turn features of `data` into those of `own`.
 
     Raises:
@@ -255,6 +265,6 @@ def _scale(lesson: Lesson, data: DataSet, own: DataSet) -> tuple[np.ndarray, np.
         if found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-4, atol=1e-4):
             return scale
     raise HpoError(
-        f"{lesson.where} makes its features in another way, which no step can repeat beside "
+        f"{plan.where} makes its features in another way, which no step can repeat beside "
         "augment: train it with the section data of this spec, or remove augment."
     )

@@ -211,6 +211,15 @@ def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_sufficient_one
     assert placement_of(few, _BATCH, 1, 4 * _PART_BYTES) == Placement(1, None)
 
 
+def test_a_teacher_within_steps_takes_a_part_of_the_budget() -> None:
+    taught = replace(_DATA, teacher=({"kernel": np.zeros((5, 8), np.float32)},))
+    assert data_bytes(taught) == data_bytes(_DATA) + 160
+    assert placement_of(taught, _BATCH, 2, data_bytes(_DATA)).train is not None
+    assert placement_of(taught, _BATCH, 2, _BUDGET + 160) == placement_of(_DATA, _BATCH, 2, _BUDGET)
+    with pytest.raises(DeviceError, match=f"write {size_text(_BUDGET + 160)} or more"):
+        placement_of(taught, _BATCH, 2, _BUDGET)
+
+
 def test_a_search_says_that_data_will_be_streamed() -> None:
     within, over = (_trials(1, budget)[0].data for budget in (data_bytes(_DATA), _BUDGET))
     assert streaming_text(_DATA, within, _DEVICE) is None

@@ -22,7 +22,7 @@ from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import with_leaves
 from hpo.study.backends.pretrained import weights_of
-from hpo.study.backends.teacher import lesson_of, taught_by
+from hpo.study.backends.teacher import taught_by, teacher_plan
 from hpo.study.storage.tables import Storage
 from hpo.trained.model import load_model
 from tests.study.whole import DOCUMENT, Studies
@@ -55,15 +55,15 @@ def trained(studies: Studies, folder: Any, *overrides: str) -> None:
 
 def plain_and_taught(experiment: Any) -> tuple[Any, Any]:
     """The data of an experiment, and the same with what its teacher adds."""
-    folder, lesson = experiment.folder, lesson_of(experiment)
-    assert lesson is not None
+    folder, plan = experiment.folder, teacher_plan(experiment)
+    assert plan is not None
     section = experiment.training.data
     data = load_data(section, folder, None)
 
     def reread(leaves: Any) -> Any:
         return load_data(with_leaves(section, leaves), folder, None)
 
-    return data, taught_by(lesson, data, reread)
+    return data, taught_by(plan, data, reread)
 
 
 def by_hand(weights: Any, x: Any) -> Any:
@@ -138,14 +138,14 @@ def test_extra_rows_have_answers_too(studies, tmp_path):
 
 
 def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big):
-    with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows: train it"):
+    with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows, or makes its feat"):
         studies.run(searched(big, "data.validation=0.3"))
     with pytest.raises(HpoError, match="no_such"):
         studies.run(searched(big, "compression.teacher.from=no_such"))
-    data, lesson = load_data(searched(big).training.data, big, None), lesson_of(searched(big))
-    assert lesson is not None
+    data, plan = load_data(searched(big).training.data, big, None), teacher_plan(searched(big))
+    assert plan is not None
     with pytest.raises(HpoError, match=r"a teacher answers for classes or values, not counts\."):
-        taught_by(lesson, replace(data, task="counts"), lambda _: data)
+        taught_by(plan, replace(data, task="counts"), lambda _: data)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,52 @@ def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big
     ],
 )
 def test_it_answers_in_the_step_if_a_trial_may_change_its_rows(tmp_path, asked, in_step):
-    lesson = lesson_of(searched(tmp_path, **asked))
-    assert lesson is not None
-    assert lesson.in_step == in_step
-    assert lesson_of(searched(tmp_path, compression={})) is None
+    plan = teacher_plan(searched(tmp_path, **asked))
+    assert plan is not None
+    assert plan.in_step == in_step
+    assert teacher_plan(searched(tmp_path, compression={})) is None
+
+
+@pytest.mark.parametrize("path", ["augment.gaussian_noise", "compression.teacher.similarity"])
+def test_it_answers_a_winner_as_it_answered_the_trials_of_its_study(tmp_path, path):
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    winner = {**alone, "compression": TEACHER, "train": {"epochs": 4, "varying": [path]}}
+    plan = teacher_plan(load_document(winner, tmp_path))
+    assert plan is not None
+    assert plan.in_step
+
+
+def test_small_images_learn_from_a_teacher_of_whole_ones(studies, tmp_path):
+    section = {"dataset": "digits", "batch_size": 16, "rows": 120}
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    studies.train(load_document({**alone, "data": section}, tmp_path), tmp_path / "big")
+    training = load_document({**alone, "data": section}, tmp_path).training
+    whole = load_data(training.data, tmp_path, None)
+    data, taught = plain_and_taught(searched(tmp_path, data={**section, "image_size": 4}))
+    assert data.train.x.shape[1:3] == (4, 4)
+    weights = load_model(tmp_path / "big").members[0].weights
+    answers = by_hand(weights, whole.train.x.reshape(len(whole.train), -1))
+    np.testing.assert_allclose(taught.train.arrays[ANSWERS], answers, rtol=1e-4, atol=1e-4)
+
+
+def test_models_of_an_ensemble_that_make_their_features_alike_read_the_data_once(studies, tmp_path):
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    names = ("trial-1", "trial-2")
+    for name in names:
+        way = load_document(alone, tmp_path, ("train.epochs=1", "data.normalize=minmax"))
+        studies.train(way, tmp_path / "big" / "members" / name)
+    shares = {"format": 1, "shares": dict.fromkeys(names, 0.5)}
+    (tmp_path / "big" / "ensemble.json").write_text(json.dumps(shares))
+    (tmp_path / "big" / "metrics.json").write_text('{"metrics": {}}')
+    student = searched(tmp_path)
+    section, read = student.training.data, []
+
+    def reread(leaves: Any) -> Any:
+        read.append(leaves["normalize"])
+        return load_data(with_leaves(section, leaves), tmp_path, None)
+
+    taught_by(teacher_plan(student), load_data(section, tmp_path, None), reread)
+    assert read == ["minmax"]
 
 
 def test_a_teacher_scales_its_features_in_its_own_way(studies, tmp_path):

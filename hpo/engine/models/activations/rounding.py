@@ -108,7 +108,7 @@ def with_rounders(model: Any, name: str) -> Any:
         HpoError: for a model that multiplies by other weights, too.
     """
     parts = [*nnx.iter_graph(model)]
-    rounding = set()
+    rounders = set()
     for path, part in parts:
         if isinstance(part, nnx.Linear):
             part.dot_general = nnx.data(Rounder())
@@ -116,10 +116,10 @@ def with_rounders(model: Any, name: str) -> Any:
             part.rounder = nnx.data(Rounder())
         else:
             continue
-        rounding.add(path)
+        rounders.add(path)
     for path, part in parts:
         is_weights = isinstance(part, nnx.Param) and part.ndim > 1 and path[-1] not in _TABLES
-        if is_weights and path[:-1] not in rounding:
+        if is_weights and path[:-1] not in rounders:
             raise HpoError(
                 "compression.activations.bits: rounds what dense layers and convolutions read, and "
                 f"model.name: '{name}' has other products, as with {'/'.join(map(str, path))}: use "
