@@ -177,13 +177,15 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
-    from hpo.trained.remote import written_to
+    from hpo.trained.remote import send_again, written_to
 
     experiment = require_single(experiment_of(request["spec"], request["overrides"]))
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
     force = request["force"]
+    if send_again(request["folder"], experiment.document, is_replaced=force):
+        return
     with written_to(request["folder"], is_replaced=force) as folder:
         run_training(
             experiment,

@@ -127,14 +127,16 @@ def train(
     from hpo.api.winning import searched_winner
     from hpo.report.training import trained_view
     from hpo.spec.load import require_single
-    from hpo.trained.remote import written_to
+    from hpo.trained.remote import send_again, written_to
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
+    experiment = require_single(experiment if found is None else found.experiment)
+    if send_again(out, experiment.document, is_replaced=force):
+        print_line(f"{out} holds the model that was trained before; it is sent now.")
+        return
     if found is not None:
-        experiment = found.experiment
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
-    experiment = require_single(experiment)
     with written_to(out, is_replaced=force) as folder:
         result = _trained(
             experiment,

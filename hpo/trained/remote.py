@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from hpo.data.remote import copies_folder, copy_of, file_system, forget, name_in, why
 from hpo.errors import HpoError
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.sections.data import is_url, without_secrets
-from hpo.trained.save import METRICS_FILE, files_of
+from hpo.trained.save import METRICS_FILE, SPEC_FILE, files_of
 
 _MOST_BYTES = 64 << 20  # of metrics.json
 _ARRIVING = ".arriving"  # the folder at a URL that holds a model while it is sent
@@ -53,27 +54,56 @@ def written_to(place: str | Path, *, is_replaced: bool) -> Iterator[Path]:
         return
     _check_secrets(url, "-o")
     _listed(url, is_replaced=is_replaced)
-    name = name_in(PurePosixPath(urlsplit(url).path).name, "model")
-    folder = copies_folder() / hashlib.sha256(f"-o {url}".encode()).hexdigest()[:32] / name
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _folder_of(url)
     with _alone(folder.parent, url):
         if (folder / METRICS_FILE).exists():
             raise HpoError(
-                f"-o {url}: a model that could not be sent before is in {folder}: copy its files "
-                "to the URL, or delete it to train again."
+                f"-o {url}: a model that another command could not send is in {folder}: copy its "
+                "files to the URL, or delete them to train again."
             )
         yield folder
-        try:
-            # Others may have written there during the training.
-            _send(folder, url, _listed(url, is_replaced=is_replaced))
-        except HpoError as error:
-            raise HpoError(f"{str(error).rstrip('.')}; the new model is in {folder}.") from None
-        except Exception as error:  # each file system raises errors of its own packages
-            raise HpoError(
-                f"-o {url}: cannot be written ({why(error)}): the model is in {folder}."
-            ) from None
-        forget(url)
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        _hand_over(folder, url, is_replaced=is_replaced)
+
+
+def send_again(place: str | Path, document: Mapping[str, Any], *, is_replaced: bool) -> bool:
+    """Send the model of this spec that a run before this one could not send; False without one.
+
+    Raises:
+        HpoError: for a URL that still cannot be written.
+    """
+    url = str(place)
+    if not is_url(url):
+        return False
+    _check_secrets(url, "-o")
+    folder = _folder_of(url)
+    with _alone(folder.parent, url):
+        spec = folder / SPEC_FILE
+        if not (folder / METRICS_FILE).is_file() or spec.read_text() != dump_spec(document):
+            return False
+        _hand_over(folder, url, is_replaced=is_replaced)
+    return True
+
+
+def _folder_of(url: str) -> Path:
+    """The folder on this machine of a model that is written to a URL; the one above it is made."""
+    name = name_in(PurePosixPath(urlsplit(url).path).name, "model")
+    folder = copies_folder() / hashlib.sha256(f"-o {url}".encode()).hexdigest()[:32] / name
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _hand_over(folder: Path, url: str, *, is_replaced: bool) -> None:
+    try:
+        # Others may have written there during the training.
+        _send(folder, url, _listed(url, is_replaced=is_replaced))
+    except HpoError as error:
+        raise HpoError(f"{str(error).rstrip('.')}; the new model is in {folder}.") from None
+    except Exception as error:  # each file system raises errors of its own packages
+        raise HpoError(
+            f"-o {url}: cannot be written ({why(error)}): the model is in {folder}."
+        ) from None
+    forget(url)
+    shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def _check_secrets(url: str, where: str) -> None:

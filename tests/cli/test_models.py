@@ -99,6 +99,15 @@ def test_a_model_may_lie_at_a_url(hpo, spec, tmp_path, monkeypatch):
     made = hpo(*words, f"{url}/", "-q")
     assert made.code == 0, made.err
     assert f"{url}/ holds weights" in made.out
+    # A model that did not arrive is sent by the same command, which does not train again.
+    again = f"{url}-2"
+    with monkeypatch.context() as now:
+        now.setattr(fsspec.get_filesystem_class("memory"), "put_file", None)
+        assert f"-o {again}: cannot be written" in hpo(*words, again).err
+    resent = hpo(*words, again)
+    assert (resent.code, resent.err) == (0, ""), resent.err
+    assert f"{again} holds the model that was trained before; it is sent now." in resent.out
+    assert fsspec.filesystem("memory").isfile("of-commands/model-2/metrics.json")
     assert fsspec.filesystem("memory").isfile("of-commands/model/metrics.json")
     refused = hpo(*words, url)
     assert f"-o {url}: holds a trained model: give another folder, or --force" in refused.err

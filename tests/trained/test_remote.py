@@ -13,7 +13,7 @@ import pytest
 import hpo
 from hpo.data import remote
 from hpo.errors import HpoError
-from hpo.trained.remote import local_model, written_to
+from hpo.trained.remote import local_model, send_again, written_to
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
 URL = "memory://bucket/model"
@@ -93,14 +93,23 @@ def test_a_model_stays_where_the_one_that_replaces_it_cannot_be_sent(
 
     monkeypatch.setattr(type(memory), "put_file", broken)
     writing = written_to(URL, is_replaced=True)
-    write(folder := writing.__enter__(), "2")
+    write(folder := writing.__enter__(), "2", **{"spec.yaml": "name: x\n"})
     with pytest.raises(HpoError, match=r"cannot be written \(the line is down\): the model is in"):
         writing.__exit__(None, None, None)
     assert local_model(URL).joinpath("weights", "a").read_text() == "1"
     # The new one is not lost to the next run.
-    with pytest.raises(HpoError, match=r"could not be sent before is in .*/model: copy its files"):
+    with pytest.raises(
+        HpoError, match=r"another command could not send is in .*/model: copy its files"
+    ):
         written_to(URL, is_replaced=True).__enter__()
     assert (folder / "weights" / "a").read_text() == "2"
+    monkeypatch.setattr(type(memory), "put_file", lambda _, *what, **how: put(*what, **how))
+    assert not send_again(URL, {"name": "another"}, is_replaced=True)
+    with pytest.raises(HpoError, match=r"holds a trained model: .* or --force to replace it"):
+        send_again(URL, {"name": "x"}, is_replaced=False)
+    assert send_again(URL, {"name": "x"}, is_replaced=True)
+    assert local_model(URL).joinpath("weights", "a").read_text() == "2"
+    assert not send_again(URL, {"name": "x"}, is_replaced=True)
 
 
 def test_what_others_put_there_during_a_training_stays(memory: Any) -> None:
