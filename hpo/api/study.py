@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from hpo.api.surroundings import default_storage, typed_folder
 from hpo.errors import visible
@@ -236,7 +236,6 @@ class Study:
         Raises:
             HpoError: without a winner yet, for an unknown trial, or a folder in the way.
         """
-        from hpo.api.asking import plain_spec
         from hpo.api.stream import print_message
         from hpo.api.training import trained
 
@@ -245,16 +244,16 @@ class Study:
         check_known(exported.experiment, tried, typed_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
-        request: dict[str, Any] = {
-            "spec": plain_spec(document),
-            "overrides": [],
-            "device": device,
-            "force": force,
-            "refit": refit,
-            "quiet": quiet,
-            "trust_code": False,
-        }
-        return trained(request, folder, self.kept(exported.trial.number))
+        return trained(
+            document,
+            folder,
+            device=device,
+            force=force,
+            refit=refit,
+            quiet=quiet,
+            trust_code=False,
+            kept=self.kept(exported.trial.number),
+        )
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, storage={without_password(self.storage)!r})"

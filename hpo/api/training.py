@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,22 +38,44 @@ def train(
         SpecError: for mistakes in the spec; its text has a line for each.
         HpoError: for a spec in which something varies, and anything else that the user can fix.
     """
+    return trained(
+        spec,
+        folder,
+        override_texts(overrides),
+        device=device,
+        force=force,
+        refit=refit,
+        quiet=quiet,
+        trust_code=trust_code,
+    )
+
+
+def trained(
+    spec: SpecLike,
+    folder: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    device: str | None,
+    force: bool,
+    refit: bool,
+    quiet: bool,
+    trust_code: bool,
+    kept: KeptTrial | None = None,
+) -> TrainedModel:
+    """The model that a child process trains as asked, or takes from the trial that was kept."""
+    experiment = experiment_of(plain_spec(spec), overrides)
+    require_single(experiment)
     request = {
+        "command": "train",
         "spec": plain_spec(spec),
-        "overrides": override_texts(overrides),
+        "overrides": [*overrides],
+        "folder": str(folder),
         "device": device,
         "force": force,
         "refit": refit,
         "quiet": quiet,
         "trust_code": trust_code,
+        "kept": kept,
     }
-    return trained(request, folder, None)
-
-
-def trained(request: dict[str, Any], folder: str | Path, kept: KeptTrial | None) -> TrainedModel:
-    """The model that a child process trains as asked, or takes from the trial that was kept."""
-    experiment = experiment_of(request["spec"], request["overrides"])
-    require_single(experiment)
-    request |= {"command": "train", "folder": str(folder), "kept": kept}
     wait_for(Stream(request, experiment.name, None))
     return load(folder, trust_code=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,13 +36,14 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file: float16 halves it, int8 is quicker on CPUs, too.",
+        help="Of the network in an onnx file: float16 halves its bytes, int8 is for CPUs.",
     ),
 ]
 Tolerance = Annotated[
     float | None,
     typer.Option(
-        help="The largest difference that is written; else 1e-5, 0.02 or 0.25 by precision.", min=0
+        help="Refuse a larger difference; default 1e-5 (float32), 0.02 (float16), 0.25 (int8).",
+        min=0,
     ),
 ]
 
@@ -76,18 +78,21 @@ def export_model(
     Example: hpo export-model model/ -o exported/
     """
     from hpo.api.surroundings import data_home
+    from hpo.errors import HpoError
     from hpo.trained.exported import folder
     from hpo.trained.exported.precision import TOLERANCES
 
+    if form is Format.STABLEHLO and precision != "float32":
+        raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     folder.check_extra(form)
     from hpo.trained.model import load_model  # imports JAX
 
     loaded = load_model(model, device, is_trusted=trust_code)
     source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
-    export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
-    least = TOLERANCES[precision] if tolerance is None else tolerance
-    judged = rows is None
-    found = export(loaded, out, source, least, precision, is_judged=judged, is_replaced=force)
+    in_bits = partial(folder.export_onnx, precision=precision)
+    export = in_bits if form is Format.ONNX else folder.export_stablehlo
+    most = TOLERANCES[precision] if tolerance is None else tolerance
+    found = export(loaded, out, source, most, is_judged=rows is None, is_replaced=force)
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return

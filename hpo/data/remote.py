@@ -97,7 +97,7 @@ def _copied(system: Any, path: str, url: str) -> Path:
     infos = _infos(system, path)
     folder = copies_folder() / hashlib.sha256(url.encode()).hexdigest()[:32]
     state = hashlib.sha256(repr([*infos.items()]).encode()).hexdigest()[:32]
-    name = PurePosixPath(urlsplit(url).path or path).name or "data"
+    name = name_in(PurePosixPath(urlsplit(url).path or path).name, "data")
     there = folder / state / name
     if there.exists():
         return there
@@ -128,6 +128,11 @@ def _copied(system: Any, path: str, url: str) -> Path:
     for other in [*(one for one in earlier if one.name != state), *left_over(folder)]:
         shutil.rmtree(other, ignore_errors=True)
     return there
+
+
+def name_in(name: str, other: str) -> str:
+    """The name of a copy in its folder: another one for those that stand for a folder."""
+    return other if name in ("", ".", "..") else name
 
 
 def _copy(source: BinaryIO, out: BinaryIO, size: int | None) -> None:

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Meter:
-    """Who trains: joules of the machine are divided equally among the pools that do at the time."""
+    """Divides measured joules equally among the pools that are training."""
 
     def __init__(self, counters: Sequence[Counter] = ()) -> None:
         self._counters = counters
@@ -37,10 +37,10 @@ class Meter:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """A time in which no pool trains: it begins once none does, and others wait for its end."""
-        with self._lock:
-            self._is_held = True
-            self._lock.wait_for(lambda: not self._training)
         try:
+            with self._lock:
+                self._is_held = True
+                self._lock.wait_for(lambda: not self._training)
             yield
         finally:
             with self._lock:
@@ -64,9 +64,11 @@ class Meter:
 
     def _end(self, pool: object) -> float:
         with self._lock:
-            self._divide()
-            joules = self._training.pop(pool)
-            self._lock.notify_all()
+            try:
+                self._divide()
+            finally:
+                joules = self._training.pop(pool)
+                self._lock.notify_all()
             return joules
 
     def _divide(self) -> None:
@@ -85,8 +87,11 @@ class Rapl:
         self._last = int(self._file.read_text())
 
     def __call__(self) -> float:
-        """The joules since the last call."""
-        now = int(self._file.read_text())
+        """The joules since the last call; a failure counts none, and the next call has its part."""
+        try:
+            now = int(self._file.read_text())
+        except (OSError, ValueError):
+            return 0.0
         used, self._last = now - self._last, now
         return 1e-6 * (used if used >= 0 else used + self._range)
 
@@ -120,24 +125,34 @@ def _rapl_counters(folder: Path) -> Iterator[Counter]:
             continue
 
 
-def _nvml_counters(places: Sequence[int]) -> Iterator[Counter]:
-    """Those of NVIDIA's cards, if the package `nvidia-ml-py` is installed and they count."""
+def _nvml_counters(places: Sequence[int]) -> list[Counter]:
+    """Those of NVIDIA's cards, if the package `nvidia-ml-py` is installed and all of them count."""
     if find_spec("pynvml") is None:
-        return
+        return []
     import pynvml
 
     visible = [name for name in os.environ.get(_VISIBLE, "").split(",") if name]
     try:
         pynvml.nvmlInit()
-        for place in places:
-            name = visible[place] if visible else str(place)
-            by_uuid = pynvml.nvmlDeviceGetHandleByUUID
-            card = (
-                pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else by_uuid(name)
-            )
-            yield Nvml(pynvml, card)
+        names = [visible[place] if visible else str(place) for place in places]
+        if any(map(str.isdecimal, names)) and not _has_one_order(pynvml):
+            return []
+        return [Nvml(pynvml, _card(pynvml, name)) for name in names]
     except (pynvml.NVMLError, IndexError):
-        return
+        return []
+
+
+def _has_one_order(library: Any) -> bool:
+    """Whether CUDA numbers cards as NVML does, by their bus; else it puts faster kinds first."""
+    if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        return True
+    cards = map(library.nvmlDeviceGetHandleByIndex, range(library.nvmlDeviceGetCount()))
+    return len({*map(library.nvmlDeviceGetName, cards)}) == 1
+
+
+def _card(library: Any, name: str) -> Any:
+    by_place, by_uuid = library.nvmlDeviceGetHandleByIndex, library.nvmlDeviceGetHandleByUUID
+    return by_place(int(name)) if name.isdecimal() else by_uuid(name)
 
 
 class Nvml:
@@ -148,8 +163,11 @@ class Nvml:
         self._last = self._read()
 
     def __call__(self) -> float:
-        """The joules since the last call."""
-        now = self._read()
+        """The joules since the last call; a failure counts none, and the next call has its part."""
+        try:
+            now = self._read()
+        except self._library.NVMLError:
+            return 0.0
         used, self._last = now - self._last, now
         return 1e-3 * used
 

@@ -134,16 +134,23 @@ def train_to_folder(
 
 
 def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
-    """The end of the trial that a search has kept, if data, code and libraries are the same."""
+    """The end of the trial that a search has kept, if data, code, libraries and the kind of
+    device are the same."""
     found = None if kept is None else kept.read()
     if found is None:
         return None
     told, now = found.provenance, provenance.to_document()
     is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
+    # `8 x NVIDIA H100 (gpu)` and `1 x NVIDIA H100 (gpu)` are of one kind.
+    is_same &= _kind(told.get("device")) == _kind(now["device"])
     # A study may name more files than one of its trials does, and from another folder.
     for part in ("code", WEIGHTS):
         is_same &= {*now.get(part, {}).values()} <= {*told.get(part, {}).values()}
     return Point.of_kept(found) if is_same else None
+
+
+def _kind(devices: Any) -> str:
+    return str(devices).partition(" x ")[2]
 
 
 def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:

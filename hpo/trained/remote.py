@@ -5,31 +5,36 @@ A model is read from a copy on this machine. One that is written lies here until
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from hpo.data.remote import copies_folder, copy_of, file_system, forget, why
+from hpo.data.remote import copies_folder, copy_of, file_system, forget, name_in, why
 from hpo.errors import HpoError
-from hpo.spec.sections.data import is_url
+from hpo.spec.sections.data import is_url, without_secrets
 from hpo.trained.save import METRICS_FILE, files_of
 
 _MOST_BYTES = 64 << 20  # of metrics.json
+_ARRIVING = ".arriving"  # the folder at a URL that holds a model while it is sent
 
 
 def local_model(place: str | Path) -> Path:
     """The folder of a model on this machine: that of a path, or a copy of that of a URL.
 
     Raises:
-        HpoError: for a URL whose folder cannot be fetched.
+        HpoError: for a URL whose folder cannot be fetched, or that says how to log in.
     """
     text = str(place)
-    return copy_of(text, text) if is_url(text) else Path(place)
+    if not is_url(text):
+        return Path(place)
+    _check_secrets(text, "the URL of the model")
+    return copy_of(text, text)
 
 
 @contextmanager
@@ -39,28 +44,63 @@ def written_to(place: str | Path, *, is_replaced: bool) -> Iterator[Path]:
     It is the same folder for the same URL, so that a stopped training finds its checkpoint.
 
     Raises:
-        HpoError: for a URL where other files lie, or a model unless `is_replaced`; for one that
-            cannot be written, with the place of the model.
+        HpoError: for a URL where other files lie, or a model unless `is_replaced`. For one that
+            cannot be written, with the place of the model, or that another process writes.
     """
     url = str(place)
     if not is_url(url):
         yield Path(place)
         return
-    listed = _listed(url, is_replaced=is_replaced)
-    name = PurePosixPath(urlsplit(url).path).name or "model"
+    _check_secrets(url, "-o")
+    _listed(url, is_replaced=is_replaced)
+    name = name_in(PurePosixPath(urlsplit(url).path).name, "model")
     folder = copies_folder() / hashlib.sha256(f"-o {url}".encode()).hexdigest()[:32] / name
-    # A model that could not be sent before.
-    shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    yield folder
+    with _alone(folder.parent, url):
+        if (folder / METRICS_FILE).exists():
+            raise HpoError(
+                f"-o {url}: a model that could not be sent before is in {folder}: copy its files "
+                "to the URL, or delete it to train again."
+            )
+        yield folder
+        try:
+            # Others may have written there during the training.
+            _send(folder, url, _listed(url, is_replaced=is_replaced))
+        except HpoError as error:
+            raise HpoError(f"{str(error).rstrip('.')}; the new model is in {folder}.") from None
+        except Exception as error:  # each file system raises errors of its own packages
+            raise HpoError(
+                f"-o {url}: cannot be written ({why(error)}): the model is in {folder}."
+            ) from None
+        forget(url)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _check_secrets(url: str, where: str) -> None:
+    """Refuse a URL that shows how to log in; it is not repeated.
+
+    Raises:
+        HpoError: for such a URL.
+    """
     try:
-        _send(folder, url, listed)
-    except Exception as error:  # each file system raises errors of its own packages
-        raise HpoError(
-            f"-o {url}: cannot be written ({why(error)}): the model is in {folder}."
-        ) from None
-    forget(url)
-    shutil.rmtree(folder.parent, ignore_errors=True)
+        without_secrets(url)
+    except ValueError as error:
+        raise HpoError(f"{where}: {error}.") from None
+
+
+@contextmanager
+def _alone(folder: Path, url: str) -> Iterator[None]:
+    """A folder that no other process writes a model into meanwhile.
+
+    Raises:
+        HpoError: where one does.
+    """
+    with (folder / ".writing").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HpoError(f"-o {url}: another run of hpo writes it: wait for its end.") from None
+        yield
 
 
 def _listed(url: str, *, is_replaced: bool) -> list[str]:
@@ -71,7 +111,8 @@ def _listed(url: str, *, is_replaced: bool) -> list[str]:
     """
     system, path = file_system(url, f"-o {url}")
     try:
-        found = [PurePosixPath(one).relative_to(path).as_posix() for one in _files(system, path)]
+        files = [PurePosixPath(one).relative_to(path).as_posix() for one in _files(system, path)]
+        found = [one for one in files if not one.startswith(f"{_ARRIVING}/")]
         known = _known(system, path) if METRICS_FILE in found else []
     except Exception as error:
         raise HpoError(f"-o {url}: cannot be used ({why(error)}): give another.") from None
@@ -106,14 +147,25 @@ def _known(system: Any, path: str) -> list[str]:
 
 
 def _send(folder: Path, url: str, listed: list[str]) -> None:
-    """Send a model in place of the `listed` files.
+    """Send a model in place of the `listed` files, which stay where sending fails.
 
     No half of a model is read: `metrics.json` goes first and comes last.
     """
     system, path = file_system(url, f"-o {url}")
-    for name in sorted(listed, key=lambda name: name != METRICS_FILE):
-        system.rm(f"{path}/{name}")
-    for name in sorted(files_of(folder), key=lambda name: name == METRICS_FILE):
-        target = f"{path}/{name}"
-        system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-        system.put_file(str(folder / name), target)
+    arriving, names = f"{path}/{_ARRIVING}", files_of(folder)
+    try:
+        for name in names:
+            _make_room(system, f"{arriving}/{name}")
+            system.put_file(str(folder / name), f"{arriving}/{name}")
+        for name in sorted(listed, key=lambda name: name != METRICS_FILE):
+            system.rm(f"{path}/{name}")
+        for name in sorted(names, key=lambda name: name == METRICS_FILE):
+            _make_room(system, f"{path}/{name}")
+            system.mv(f"{arriving}/{name}", f"{path}/{name}")
+    finally:
+        with suppress(Exception):  # no file may be left, and then stores know no such folder
+            system.rm(arriving, recursive=True)
+
+
+def _make_room(system: Any, target: str) -> None:
+    system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)

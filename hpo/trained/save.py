@@ -19,6 +19,7 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
+from hpo.spec.sections.compression.teacher import ENSEMBLE_FILE as ENSEMBLE_FILE
 
 if TYPE_CHECKING:
     from hpo.engine.pools.occupant import EpochReport  # imports JAX
@@ -31,7 +32,6 @@ MODEL_FILE = "model.json"
 CARD_FILE = "README.md"
 CODE_FOLDER = "code"  # with the files of the user's own that the spec names
 TRANSFORMS_FOLDER = "transforms"
-ENSEMBLE_FILE = "ensemble.json"
 MEMBERS_FOLDER = "members"  # with the folders of an ensemble's models
 _NONE: Mapping[Any, Any] = {}
 

@@ -125,11 +125,11 @@ def test_what_cannot_be_fetched_is_refused_in_a_line(tmp_path, url, message):
     ],
 )
 def test_a_url_with_a_password_or_a_key_is_refused(url):
-    with pytest.raises(ValidationError, match="holds a password or key, which the study would"):
+    with pytest.raises(ValidationError, match="holds a password or key, which others would"):
         CsvFile(csv=url, target="y")
-    with pytest.raises(ValidationError, match="holds a password or key, which the study would"):
+    with pytest.raises(ValidationError, match="holds a password or key, which others would"):
         ImageFolder(images=url)
-    with pytest.raises(ValidationError, match="holds a password or key, which the study would"):
+    with pytest.raises(ValidationError, match="holds a password or key, which others would"):
         TextFile(text=url)
 
 

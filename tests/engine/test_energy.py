@@ -35,6 +35,17 @@ def test_a_counter_that_begins_again_goes_on(tmp_path: Path) -> None:
         assert counter() == pytest.approx(joules)
 
 
+def test_what_a_counter_did_not_tell_is_counted_at_its_next_look(tmp_path: Path) -> None:
+    file = a_zone(tmp_path, "package-0", 1_000_000) / "energy_uj"
+    counter = Rapl(file.parent)
+    file.write_text("")
+    assert counter() == 0
+    file.unlink()
+    assert counter() == 0
+    file.write_text("4000000\n")
+    assert counter() == pytest.approx(3)
+
+
 def test_packages_and_memory_are_counted_and_their_parts_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,14 +70,8 @@ def test_cards_are_found_by_their_place_among_the_visible_ones(
 ) -> None:
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
     read: list[Any] = []
-    library: Any = types.ModuleType("pynvml")
-    library.NVMLError = RuntimeError
-    library.nvmlInit = lambda: None
-    library.nvmlDeviceGetHandleByIndex = lambda place: place
-    library.nvmlDeviceGetHandleByUUID = lambda name: name
+    library = a_library(monkeypatch)
     library.nvmlDeviceGetTotalEnergyConsumption = lambda card: read.append(card) or len(read) * 500
-    monkeypatch.setitem(sys.modules, "pynvml", library)
-    monkeypatch.setattr(energy, "find_spec", lambda _: True)
     (counter,) = energy_counters([CARD], ("energy_joules",))
     assert counter() == 0.5
     assert read == [1, 1]
@@ -75,11 +80,55 @@ def test_cards_are_found_by_their_place_among_the_visible_ones(
         assert len(energy_counters([CARD], ())) == 1
         assert read[-1] == card
 
-    def fail(card: Any) -> int:
-        raise RuntimeError("not supported")
-
-    library.nvmlDeviceGetTotalEnergyConsumption = fail
+    library.nvmlDeviceGetTotalEnergyConsumption = failing
+    assert counter() == 0
     assert energy_counters([CARD], ()) == []
+
+
+def test_cards_are_counted_all_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    library = a_library(monkeypatch)
+    library.nvmlDeviceGetTotalEnergyConsumption = lambda card: 500 if card else failing(card)
+    first = types.SimpleNamespace(platform="gpu", local_hardware_id=0)
+    assert len(energy_counters([CARD], ())) == 1
+    assert energy_counters([CARD, first], ()) == []
+
+
+def test_cards_of_several_kinds_are_counted_where_their_order_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    library = a_library(monkeypatch)
+    library.nvmlDeviceGetName = lambda card: f"card {card}"
+    library.nvmlDeviceGetTotalEnergyConsumption = lambda card: 500
+    assert energy_counters([CARD], ()) == []
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert len(energy_counters([CARD], ())) == 1
+    monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1a,GPU-2b")
+    assert len(energy_counters([CARD], ())) == 1
+
+
+def a_library(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """That of NVIDIA, with eight alike cards."""
+    library: Any = types.ModuleType("pynvml")
+    library.NVMLError = RuntimeError
+    library.nvmlInit = lambda: None
+    library.nvmlDeviceGetCount = lambda: 8
+    library.nvmlDeviceGetName = lambda card: "a card"
+    library.nvmlDeviceGetHandleByIndex = lambda place: place
+    library.nvmlDeviceGetHandleByUUID = lambda name: name
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.setattr(energy, "find_spec", lambda _: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    return library
+
+
+def failing(card: Any) -> int:
+    raise RuntimeError("not supported")
 
 
 def test_pools_that_train_at_the_same_time_share_joules_equally() -> None:
@@ -99,22 +148,33 @@ def test_a_pool_that_fails_counts_no_longer() -> None:
     assert meter.counted("a", lambda: None) == (None, 8.0)
 
 
+def test_a_counter_that_breaks_leaves_nobody_waiting() -> None:
+    looks = [0.0, 1.0]  # from the last on
+    meter = Meter([lambda: 1 / looks.pop()])
+    with pytest.raises(ZeroDivisionError):
+        meter.counted("a", lambda: None)
+    with meter.alone():  # it waits until nobody trains
+        pass
+
+
 def test_nobody_trains_while_another_is_alone() -> None:
     meter, order = Meter(), []
-    begun, may_end = threading.Event(), threading.Event()
+    begun, may_end, is_asked = threading.Event(), threading.Event(), threading.Event()
 
     def train() -> None:
         begun.set()
         assert may_end.wait(60)
         order.append("trained")
 
+    def ask_for_a_turn() -> None:
+        is_asked.set()
+        meter.counted("b", lambda: order.append("later"))
+
     def measure() -> None:
         with meter.alone():
-            later = threading.Thread(
-                target=meter.counted, args=("b", lambda: order.append("later"))
-            )
+            later = threading.Thread(target=ask_for_a_turn)
             later.start()
-            later.join(0.05)
+            assert is_asked.wait(60)
             order.append("alone")
         later.join()
 
@@ -123,7 +183,6 @@ def test_nobody_trains_while_another_is_alone() -> None:
     assert begun.wait(60)
     second = threading.Thread(target=measure)
     second.start()
-    second.join(0.05)
     may_end.set()
     first.join()
     second.join()

@@ -437,7 +437,7 @@ def test_training_a_stored_study_says_which_file_it_reads(
 ):
     (tmp_path / "x.csv").touch()
     csv_study("x.csv", tmp_path)
-    monkeypatch.setattr("hpo.api.training.trained", lambda request, *_: file_of(request["spec"]))
+    monkeypatch.setattr("hpo.api.training.trained", lambda document, *_, **__: file_of(document))
 
     read = Study("digits", storage.url.render_as_string()).train("model", quiet=True)
 

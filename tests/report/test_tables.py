@@ -41,6 +41,14 @@ def test_a_study_is_shown_section_by_section(storage, digits):
     assert lines[-1] == "  skipped: needs 20 trials with a result; 4 have one"
 
 
+def test_the_energy_of_a_study_has_a_row_where_it_was_counted(storage, digits):
+    report = study_report(storage, "digits", top=2)
+    assert report.joules is None
+    assert not any(line.startswith("  energy") for line in drawn(study_view(report)))
+    counted = drawn(study_view(replace(report, joules=1234.6)))
+    assert "  energy     1,235 J in training" in counted
+
+
 def test_the_importance_of_few_trials_is_called_a_rough_hint(storage, digits):
     report = study_report(storage, "digits", top=2)
     few, many = (

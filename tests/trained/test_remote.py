@@ -54,28 +54,83 @@ def test_a_model_that_was_sent_answers_as_the_one_here(churn: Path, memory: Any)
     pd.testing.assert_frame_equal(there.predict(table), here.predict(table))
 
 
-def test_metrics_are_sent_last_and_taken_away_first(
-    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_metrics_arrive_last_and_are_taken_away_first(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    put, remove = memory.put_file, memory.rm
+    move, remove = memory.mv, memory.rm
+    monkeypatch.setattr(type(memory), "mv", lambda _, a, b: (done.append(f"mv {b}"), move(a, b)))
     monkeypatch.setattr(
-        type(memory), "put_file", lambda _, a, b, **k: (done.append(f"put {b}"), put(a, b, **k))
+        type(memory), "rm", lambda _, p, **k: (done.append(f"rm {p}"), remove(p, **k))
     )
-    monkeypatch.setattr(type(memory), "rm", lambda _, p: (done.append(f"rm {p}"), remove(p)))
     with written_to(URL, is_replaced=False) as folder:
         write(folder, old="x")
     assert local_model(URL).joinpath("weights", "a").read_text() == "1"
     with written_to(URL, is_replaced=True) as folder:
         write(folder, "2")
-    names = [one.replace("/bucket/model/", "") for one in done]
+    names = [one.replace("/bucket/model/", "") for one in done if ".arriving" not in one]
     assert names == [
-        *("put old", "put weights/a", "put metrics.json"),
-        *("rm metrics.json", "rm old", "rm weights/a", "put weights/a", "put metrics.json"),
+        *("mv old", "mv weights/a", "mv metrics.json"),
+        *("rm metrics.json", "rm old", "rm weights/a", "mv weights/a", "mv metrics.json"),
     ]
     # This process has read the first one before.
     assert local_model(URL).joinpath("weights", "a").read_text() == "2"
     assert not local_model(URL).joinpath("old").exists()
+    files = ["/bucket/model/metrics.json", "/bucket/model/weights/a"]
+    assert sorted(memory.find("/bucket")) == files
+
+
+def test_a_model_stays_where_the_one_that_replaces_it_cannot_be_sent(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with written_to(URL, is_replaced=False) as folder:
+        write(folder)
+    put = memory.put_file
+
+    def broken(_: Any, file: str, target: str, **how: Any) -> None:
+        put(file, target, **how)
+        raise OSError("the line is down")
+
+    monkeypatch.setattr(type(memory), "put_file", broken)
+    writing = written_to(URL, is_replaced=True)
+    write(folder := writing.__enter__(), "2")
+    with pytest.raises(HpoError, match=r"cannot be written \(the line is down\): the model is in"):
+        writing.__exit__(None, None, None)
+    assert local_model(URL).joinpath("weights", "a").read_text() == "1"
+    # The new one is not lost to the next run.
+    with pytest.raises(HpoError, match=r"could not be sent before is in .*/model: copy its files"):
+        written_to(URL, is_replaced=True).__enter__()
+    assert (folder / "weights" / "a").read_text() == "2"
+
+
+def test_what_others_put_there_during_a_training_stays(memory: Any) -> None:
+    writing = written_to(URL, is_replaced=False)
+    write(writing.__enter__())
+    memory.pipe(f"{URL}/metrics.json", b'{"files": []}')
+    with pytest.raises(
+        HpoError, match=r"holds a trained model: .* replace it; the new model is in"
+    ):
+        writing.__exit__(None, None, None)
+    assert memory.cat(f"{URL}/metrics.json") == b'{"files": []}'
+
+
+def test_two_runs_do_not_write_one_model(memory: Any) -> None:
+    with written_to(URL, is_replaced=False) as folder:
+        write(folder)
+        with pytest.raises(HpoError, match="another run of hpo writes it: wait for its end"):
+            written_to(URL, is_replaced=False).__enter__()
+
+
+def test_a_url_with_a_password_is_refused_and_not_shown(memory: Any) -> None:
+    for url in ("https://me:geheim@host/model", "https://host/model?X-Amz-Signature=geheim"):
+        for use in (local_model, lambda url: written_to(url, is_replaced=False).__enter__()):
+            with pytest.raises(HpoError, match="holds a password or key") as refused:
+                use(url)
+            assert "geheim" not in str(refused.value)
+
+
+def test_a_url_that_ends_in_dots_has_a_folder_of_its_own(memory: Any) -> None:
+    assert written_to("memory://bucket/..", is_replaced=True).__enter__().name == "model"
 
 
 def test_nothing_of_another_is_replaced(memory: Any) -> None:
@@ -97,7 +152,6 @@ def test_a_training_that_fails_sends_nothing_and_one_that_cannot_be_sent_is_kept
 ) -> None:
     def stopped() -> None:
         with written_to(URL, is_replaced=False) as folder:
-            write(folder)
             (folder.parent / ".model.checkpoint.safetensors").write_text("half")
             raise KeyboardInterrupt
 

@@ -266,16 +266,18 @@ class Pool:
         return occupant.run, occupant.progress
 
     def round(self) -> list[EpochReport]:
-        """Train each lane that has work some steps further; returns reports of the epochs that
-        ended.
-        """
+        """Train each lane that has work some steps further; gives reports of epochs that ended."""
         with self.stopwatch.during("feeding"), jax.profiler.TraceAnnotation("round"):
             return self._round()
 
     def _round(self) -> list[EpochReport]:
-        start, counts = time.monotonic(), self._counts()
-        result, joules = self._meter.counted(self, lambda: self._train(counts))
-        seconds = time.monotonic() - start
+        counts = self._counts()
+
+        def train() -> tuple[Any, float]:  # a wait for its begin is not counted
+            start = time.monotonic()
+            return self._train(counts), time.monotonic() - start
+
+        (result, seconds), joules = self._meter.counted(self, train)
         parts = {
             o.run: int(count) * o.epoch_shape.parts
             for o, count in zip(self._occupants, counts, strict=True)

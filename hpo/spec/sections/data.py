@@ -94,7 +94,7 @@ def is_url(path: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
 
 
-def _without_secrets(path: str) -> str:
+def without_secrets(path: str) -> str:
     """A path or URL that shows nobody how to log in: a study keeps it.
 
     Raises:
@@ -103,14 +103,14 @@ def _without_secrets(path: str) -> str:
     if not is_url(path):
         return path
     if "@" in path.split("://", 1)[1].partition("/")[0] or _SECRET.search(path):
-        text = "holds a password or key, which the study would keep: give it to the file system by "
+        text = "holds a password or key, which others would see: give it to the file system by "
         raise ValueError(f"{text}its settings or environment, and leave it out")
     if "::" in path:
         raise ValueError("is a URL within another: name the file alone")
     return path
 
 
-_Path = Annotated[str, AfterValidator(_without_secrets)]
+_Path = Annotated[str, AfterValidator(without_secrets)]
 
 
 class DropRows(Spec):

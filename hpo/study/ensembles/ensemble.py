@@ -26,7 +26,7 @@ from hpo.spec.sections.goal import Objective
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.pretrained import weights_of
 from hpo.study.ensembles.rows import Candidate, Predictions, Rows, judged_answers, same_rows
-from hpo.study.ensembles.soup import check_soup, save_soup, souped
+from hpo.study.ensembles.soup import check_features, check_soup, save_soup, souped
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of
@@ -87,9 +87,11 @@ def ensemble_to_folder(
     check_free(folder, is_replaced)
     start = time.monotonic()
     datas = [_data_of(one.experiment, around) for one in candidates]
-    rows = same_rows([one.number for one in candidates], datas)
+    numbers = [one.number for one in candidates]
+    rows = same_rows(numbers, datas)
     if is_soup:
         check_soup(candidates)
+        check_features(numbers, datas)
     stop.begin()
     models = []
     for candidate, data in zip(candidates, datas, strict=True):

@@ -11,10 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from hpo.data.dataset import Split
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.ensemble import metrics_on
 from hpo.errors import HpoError
-from hpo.spec.experiment import Experiment
+from hpo.spec.code.own_model import OwnModel
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
 from hpo.spec.sections.models.pretrained import FROM, folder_of
@@ -27,6 +28,10 @@ from hpo.trained.ensembles.soup import greedy_soup, mean_weights
 from hpo.trained.ensembles.write import Ensembled
 from hpo.trained.model import Model
 from hpo.trained.save import CARD_FILE, MODEL_FILE, SplitMetrics, Trained, save_trained
+
+# Parts of `model` that change its training, or the first weights that it would draw.
+_CHANCES = ("dropout", "stochastic_depth")
+_OF_TRAINING = (*_CHANCES, "norm_momentum", "remat", "init", "init_scale", "init_gain")
 
 
 def check_soup(candidates: Sequence[Candidate]) -> None:
@@ -52,7 +57,7 @@ def check_soup(candidates: Sequence[Candidate]) -> None:
             )
         if training.train.seeds > 1 or training.data.folds:
             raise HpoError(f"{where} has several seeds or folds: leave --soup out.")
-        starts.append((number, weights_of(experiment)[folder], _structure(training.model)))
+        starts.append((number, weights_of(experiment)[folder], _structure(training)))
     first = starts[0]
     for number, start, structure in starts:
         if start != first[1]:
@@ -67,10 +72,14 @@ def check_soup(candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _structure(model: Any) -> dict[str, Any]:
-    """What decides the function of a model beside its weights; numbers are of training alone."""
-    plain = with_leaves(model, {FROM.partition(".")[2]: None}).model_dump(mode="json")
-    return {name: value for name, value in plain.items() if not isinstance(value, float)}
+def _structure(training: Training) -> dict[str, Any]:
+    """What decides the function of a model beside its weights."""
+    model = with_leaves(training.model, {FROM.partition(".")[2]: None})
+    plain = model.model_dump(mode="json")
+    if not isinstance(model, OwnModel):  # in which any name may mean anything
+        plain = {name: value for name, value in plain.items() if name not in _OF_TRAINING}
+    activations = training.compression.activations
+    return {**plain, "activations": (activations.bits, activations.top)}
 
 
 def souped(
@@ -81,13 +90,8 @@ def souped(
     *,
     is_plain: bool,
 ) -> tuple[Ensembled, Any]:
-    """The soup of the candidates' models, beside the winner alone, and its weights.
-
-    Raises:
-        HpoError: for models that make their features in other ways.
-    """
+    """The soup of the candidates' models, beside the winner alone, and its weights."""
     numbers = [one.number for one in candidates]
-    _check_features(numbers, models)
     judge, members = models[0], [jax.device_get(one.members[0].weights) for one in models]
 
     def judged(places: Sequence[int], split: Split) -> dict[str, float]:
@@ -119,8 +123,13 @@ def souped(
     return made, weights
 
 
-def _check_features(numbers: Sequence[int], models: Sequence[Model]) -> None:
-    fits = [one.members[0].data.transform.to_arrays() for one in models]
+def check_features(numbers: Sequence[int], datas: Sequence[DataSet]) -> None:
+    """Refuse trials, by their numbers, whose data sets make their features in other ways.
+
+    Raises:
+        HpoError: for such trials.
+    """
+    fits = [one.transform.to_arrays() for one in datas]
     for number, fit in zip(numbers, fits, strict=True):
         if fit.keys() != fits[0].keys() or not all(
             np.array_equal(fit[name], fits[0][name]) for name in fit

@@ -48,7 +48,13 @@ class KeptTrial(NamedTuple):
         if database_path(self.storage) is None:
             return None
         found = read_kept(kept_folder(self.storage, self.study), self.trial)
-        return found if found is not None and [*found.metrics] == [*self.metrics] else None
+        is_same = found is not None and _text(found.metrics) == _text(self.metrics)
+        return found if is_same else None
+
+
+def _text(metrics: Sequence[Mapping[str, float]]) -> str:
+    """Metrics as text, in which NaN is like itself."""
+    return json.dumps([*map(dict, metrics)], sort_keys=True)
 
 
 def kept_folder(storage: str, study: str) -> CheckpointFolder:

@@ -294,7 +294,8 @@ class Driver:
                     self._lanes.widen(pool, plan.lanes)
             case Refused(pool, runs):
                 self._give_back(runs)
-                self._lanes.shrink(pool, self._lane_count(pool))
+                setup = self._lanes.setups[pool]
+                self._lanes.shrink(pool, 0 if setup is None else self._work.lanes_of(setup))
             case TooLarge(pool, program, reason):
                 self._lanes.unload(pool)
                 for number in self._work.give_up(program.label, reason):
@@ -328,10 +329,8 @@ class Driver:
             self._in_transit.pop(run, None)
             self._leave(run)
             self._pause(run)
-
-    def _lane_count(self, pool: int) -> int:
-        setup = self._lanes.setups[pool]
-        return 0 if setup is None else self._work.lanes_of(setup)
+            if self._keeper is not None:
+                self._keeper.drop(run.trial)
 
     def _arrive(self, state: State) -> None:
         self._in_transit.pop(state.run, None)
@@ -436,8 +435,9 @@ class Driver:
             for pool, index in (left := self._leave(run)):
                 self._executor.send(pool, [Take(index)])
                 self._in_transit[run] = pool
-            if not left and (held := self._states.find(run, state.checkpoints.get(run))):
-                keeper.take(held, state)
+            if not left:
+                held = self._states.find(run, state.checkpoints.get(run))
+                keeper.take_held(number, held, state)
 
     def _clear(self, run: Run) -> None:
         """Forget a run that will not train again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -50,7 +50,7 @@ class Keeper:
     def __init__(self, folder: CheckpointFolder, count: int, provenance: Provenance) -> None:
         self._folder, self._count, self._provenance = folder, count, provenance
         self._ended: dict[int, _Ended] = {}
-        self._last: Future[None] | None = None
+        self._files: list[Future[None]] = []  # written or deleted
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-weights")
 
     def holds_back(self, due: float) -> bool:
@@ -58,12 +58,12 @@ class Keeper:
 
         So the weights of every trial whose end is stored are on disk. It waits for seconds at most.
         """
-        is_busy = bool(self._ended) or (self._last is not None and not self._last.done())
+        is_busy = bool(self._ended) or not all(one.done() for one in self._files)
         return is_busy and time.monotonic() < due + _PATIENCE_SECONDS
 
     def prune(self, state: StudyState) -> None:
         """Delete the files of trials that are not among the best."""
-        self._thread.submit(prune_kept, self._folder, best_complete(state, self._count))
+        self._submit(prune_kept, self._folder, best_complete(state, self._count))
 
     def wants(
         self,
@@ -96,7 +96,18 @@ class Keeper:
             del self._ended[number]
             best = best_complete(state, self._count)
             if number in best:
-                self._last = self._thread.submit(self._write, self._kept(number, ended), best)
+                self._submit(self._write, self._kept(number, ended), best)
+
+    def take_held(self, number: int, held: State | None, state: StudyState) -> None:
+        """Take the state of a run that no lane has, or await no other one where it is nowhere."""
+        if held is None:
+            self.drop(number)
+        else:
+            self.take(held, state)
+
+    def drop(self, number: int) -> None:
+        """Await no state of a trial: one of them is lost."""
+        self._ended.pop(number, None)
 
     def _kept(self, number: int, ended: _Ended) -> Kept:
         work = ended.work
@@ -126,6 +137,18 @@ class Keeper:
     def close(self) -> None:
         """Wait for the files that are still being written."""
         self._thread.shutdown()
+        self._look()
+
+    def _submit(self, change: Callable[..., None], *what: object) -> None:
+        self._look()
+        self._files.append(self._thread.submit(change, *what))
+
+    def _look(self) -> None:
+        """Raise what the thread has raised, which is a mistake in hpo."""
+        done = [one for one in self._files if one.done()]
+        self._files = [one for one in self._files if one not in done]
+        for one in done:
+            one.result()
 
     def __enter__(self) -> Keeper:
         return self

@@ -31,6 +31,8 @@ from hpo.trial import Run
 _LOG = logging.getLogger(__name__)
 
 # The run, the epoch and the start of the hash: `3.1-27-1b4f0e98.safetensors`.
+# How many characters of its hash the name of a file holds.
+_SHORT = 8
 _NAME = re.compile(r"[0-9]+(\.[0-9]+)*-[0-9]+-[0-9a-f]{8}\.safetensors")
 _UNFINISHED = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 _NO_CHECKPOINT = "it is not a checkpoint"
@@ -80,7 +82,7 @@ class CheckpointFolder:
         for chunk in chunks:
             digest.update(chunk)
         sha256 = digest.hexdigest()
-        name = f"{run.key}-{epoch:d}-{sha256[:8]}.safetensors"
+        name = f"{run.key}-{epoch:d}-{sha256[:_SHORT]}.safetensors"
         assert _NAME.fullmatch(name), "a sweep finds it by its name"
         temporary = f".{name}.{os.getpid()}.tmp"
         self._unreferenced |= {name, temporary}
@@ -118,7 +120,7 @@ class CheckpointFolder:
             return None, error.strerror or str(error)
         except (ValueError, TypeError):
             return None, _NO_CHECKPOINT
-        if not hashlib.sha256(content).hexdigest().startswith(sha256):
+        if len(sha256) < _SHORT or not hashlib.sha256(content).hexdigest().startswith(sha256):
             return None, "its content has changed"
         return content, ""
 

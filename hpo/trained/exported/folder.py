@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,8 @@ TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
 _FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
+# Those of the model and of its export, by these names.
+Metrics: TypeAlias = dict[str, dict[str, float]]
 
 
 class Exported(NamedTuple):
@@ -46,7 +48,7 @@ class Exported(NamedTuple):
     size: int
     rows: int
     difference: float
-    metrics: dict[str, dict[str, float]] | None = None
+    metrics: Metrics | None = None
     units: dict[str, int] | None = None
 
 
@@ -155,7 +157,7 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return compared._replace(size=len(data), units=_units(model, slim))
+    return Exported(len(data), len(source), *compared, _units(model, slim))
 
 
 def _script(name: str) -> str:
@@ -167,7 +169,6 @@ def export_stablehlo(
     file: Path,
     source: Source,
     tolerance: float,
-    precision: Precision = "float32",
     *,
     is_judged: bool = False,
     is_replaced: bool = False,
@@ -181,8 +182,6 @@ def export_stablehlo(
 
     from hpo.trained.exported.network import stablehlo
 
-    if precision != "float32":
-        raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     check_free(file, set(), is_replaced=is_replaced)
     slim = slimmed(model)
     data = stablehlo(slim)
@@ -191,9 +190,9 @@ def export_stablehlo(
     x = model.features(model.members[0], source)
     parts = [np.asarray(call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
     found = np.concatenate(parts)
-    compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
+    compared = _compared(model, found, source, tolerance, "float32", is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return compared._replace(size=len(data), units=_units(model, slim))
+    return Exported(len(data), len(source), *compared, _units(model, slim))
 
 
 def _compared(
@@ -204,11 +203,14 @@ def _compared(
     precision: Precision,
     *,
     is_judged: bool,
-) -> Exported:
-    """What the answers of an export are beside the model's, before its size is known."""
-    expected = tempered(model.predictions(source), model.temperature)
-    apart = difference(model, found, expected)
-    metrics = _metrics(model, {"model": expected, "export": found}, source) if is_judged else None
+) -> tuple[float, Metrics | None]:
+    """The difference of the answers of an export from the model's, and the metrics of both."""
+    chances = model.predictions(source)
+    apart = difference(model, found, tempered(chances, model.temperature))
+    metrics = None
+    if is_judged:  # as in training, by the chances without the temperature
+        own = tempered(found, 1 / model.temperature)
+        metrics = _metrics(model, {"model": chances, "export": own}, source)
     if not apart <= tolerance:
         judged = "" if metrics is None else f" ({loss_text(metrics)})"
         out = "" if precision == "float32" else " or a finer --precision"
@@ -217,19 +219,18 @@ def _compared(
             f"--tolerance {tolerance:g}{judged}: nothing was written. Give another tolerance if "
             f"that is near enough{out}."
         )
-    return Exported(0, len(source), apart, metrics)
+    return apart, metrics
 
 
-def _metrics(
-    model: Model, answers: Mapping[str, np.ndarray], source: Source
-) -> dict[str, dict[str, float]] | None:
+def _metrics(model: Model, answers: Mapping[str, np.ndarray], source: Source) -> Metrics | None:
     """The metrics of answers for rows with targets; None for a task whose answers have none."""
     told = model.description
     if targets_of(told.task, told.outputs).outputs is None:
         return None
     split = model.judged(source)
     return {
-        name: metrics_of(one, model.training, model.data, split) for name, one in answers.items()
+        name: metrics_of(one, model.training, model.data, split, model.thresholds)
+        for name, one in answers.items()
     }
 
 

@@ -137,7 +137,8 @@ def _in_int8(network: Any, x: np.ndarray) -> Any:
     chosen = np.unique(np.linspace(0, len(x) - 1, _CALIBRATING).astype(int))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
-        logging.disable(logging.WARNING)
+        disabled = logging.root.manager.disable
+        logging.disable(max(disabled, logging.WARNING))
         try:
             quantization.quantize_static(
                 ready,
@@ -150,7 +151,7 @@ def _in_int8(network: Any, x: np.ndarray) -> Any:
                 weight_type=quantization.QuantType.QInt8,
             )
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(disabled)
         return onnx.load(path)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -35,8 +40,8 @@ def knobs_of(data: DataSet, rate: float) -> np.ndarray:
     return split(a_training(0, optimizer__learning_rate=rate), data, "cpu")[1]
 
 
-def a_pool(data: DataSet, compiler: Compiler, form: str) -> Pool:
-    pool = Pool(local_devices("cpu")[0], compiler)
+def a_pool(data: DataSet, compiler: Compiler, form: str, meter: Meter | None = None) -> Pool:
+    pool = Pool(local_devices("cpu")[0], compiler, meter)
     program, _ = split(a_training(), data, "cpu")
     pool.load(program, Plans(Plan(form, 3)), data)  # type: ignore[arg-type]
     return pool
@@ -94,6 +99,24 @@ def test_lanes_follow_their_schedules_after_a_resume_too(tiny: DataSet, compiler
     assert leaves(by_hand.take(0)) == leaves(pool.take(1))
 
 
+def test_the_wait_for_a_measurement_is_no_time_of_training(
+    tiny: DataSet, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = count()  # each look takes one
+
+    class Held(Meter):
+        def counted(self, pool: object, train: Callable[[], Any]) -> tuple[Any, float]:
+            for _ in range(100):
+                next(seconds)
+            return super().counted(pool, train)
+
+    pool = a_pool(tiny, compiler, "map", Held())
+    pool.put(0, 0, a_training(), knobs_of(tiny, 0.01), None, 1)
+    monkeypatch.setattr("hpo.engine.pools.pool.time", SimpleNamespace(monotonic=seconds.__next__))
+    pool.round()
+    assert 0 < sum(pool.seconds.values()) < 100
+
+
 def test_the_joules_of_a_round_are_divided_as_its_seconds_are(
     tiny: DataSet, compiler: Compiler
 ) -> None:
@@ -103,8 +126,7 @@ def test_the_joules_of_a_round_are_divided_as_its_seconds_are(
         used.append(6.0)
         return 6.0
 
-    pool = a_pool(tiny, compiler, "map")
-    pool._meter = Meter([counter])
+    pool = a_pool(tiny, compiler, "map", Meter([counter]))
     for lane, epochs in ((0, 1), (1, 2), (2, 2)):
         pool.put(lane, lane, a_training(lane), knobs_of(tiny, 0.01), None, epochs)
     of_trials: dict[object, float] = {}

@@ -107,6 +107,7 @@ def test_a_soup_is_one_model_of_the_mean_weights_beside_the_winner(
     other = trials(tmp_path, "data.normalize=minmax")[1:2]
     with pytest.raises(HpoError, match=r"--soup: trial 3 makes its features otherwise than trial"):
         ensemble(studies, [candidates[0], *other], tmp_path / "other", is_soup=True)
+    assert not [*tmp_path.glob("*other*")]  # no trial was trained for it
 
 
 def test_trials_without_one_start_and_structure_are_refused_in_a_sentence(
@@ -123,8 +124,16 @@ def test_trials_without_one_start_and_structure_are_refused_in_a_sentence(
         check_soup([first, trials(tmp_path, "model.from=next")[1]])
     with pytest.raises(HpoError, match=r"trial 3 has another model than trial 7"):
         check_soup([first, trials(tmp_path, "model.activation=tanh")[1]])
+    leaky, steep = (
+        trials(tmp_path, model={**MODEL, "activation": "leaky_relu", "slope": slope})
+        for slope in (0.1, 0.3)
+    )
+    with pytest.raises(HpoError, match=r"trial 3 has another model than trial 7"):
+        check_soup([leaky[0], steep[1]])
+    with pytest.raises(HpoError, match=r"trial 3 has another model than trial 7"):
+        check_soup([first, trials(tmp_path, "compression={activations: {bits: 8}}")[1]])
     with pytest.raises(HpoError, match=r"trial 7 has several seeds or folds"):
         check_soup(trials(tmp_path, "train.seeds=2"))
     with pytest.raises(HpoError, match=r"trial 7 has compressed weights; their mean would not be"):
         check_soup(trials(tmp_path, "compression={weights: {name: integer, bits: 4}}"))
-    check_soup(trials(tmp_path, "model.dropout=0.1"))
+    check_soup([first, trials(tmp_path, "model.dropout=0.1")[1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from hpo.study.kept.files import (
 )
 
 METRICS = [{"loss": 0.5}, {"loss": 0.1 + 0.2}]
+# A metric of the user's own may have no value.
+WITH_NAN = [{"loss": 0.5, "own": math.nan}]
 
 
 def a_trial(number: int, metrics: list[dict[str, float]] = METRICS) -> Kept:
@@ -45,6 +48,8 @@ def test_the_end_of_a_trial_is_read_as_it_was_written_and_that_of_another_is_not
     # Another study may have taken the name.
     assert KeptTrial(url, "digits", 7, [{"loss": 0.4}]).read() is None
     assert KeptTrial("postgresql://server/db", "digits", 7, METRICS).read() is None
+    write_kept(folder, a_trial(9, WITH_NAN))
+    assert KeptTrial(url, "digits", 9, [{"own": float("nan"), "loss": 0.5}]).read() is not None
     content = bytearray((folder.path / name).read_bytes())
     content[-1] ^= 1
     (folder.path / name).write_bytes(content)

@@ -20,6 +20,7 @@ from hpo.study import train as training
 from hpo.study.ensembles.ensemble import ensemble_to_folder
 from hpo.study.executors.messages import State
 from hpo.study.kept.files import kept_folder, trial_of
+from hpo.study.loop import keeping
 from hpo.study.loop.keeping import Keeper, best_complete
 from hpo.study.signals import StopRequest
 from hpo.study.storage.provenance import Provenance
@@ -100,7 +101,7 @@ def test_a_study_that_goes_on_keeps_better_trials_and_drops_the_others(
     assert len(kept_folder(studies.url, outcome.set_aside).names()) == 2
 
 
-def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_have_trained(
+def test_an_ensemble_takes_kept_trials_and_trains_those_of_other_libraries_or_devices(
     studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     studies.run(an_experiment(search=SEARCH))
@@ -124,13 +125,18 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_hav
     assert winner is not None
     assert winner["accuracy"] == pytest.approx(best.value)
 
-    monkeypatch.setattr(training, "library_versions", lambda: {"jax": "0"})
-    train(studies, trials[0], tmp_path / "other", with_kept=True)
-    assert not [text for text in studies.said if text.startswith("Uses")]
+    for part, other in (
+        ("describe", lambda _: "1 x NVIDIA H100 (gpu)"),
+        ("library_versions", lambda: {"jax": "0"}),
+    ):
+        with monkeypatch.context() as now:
+            now.setattr(training, part, other)
+            train(studies, trials[0], tmp_path / part, with_kept=True)
+        assert not [text for text in studies.said if text.startswith("Uses")]
 
 
 def test_the_log_waits_for_the_weights_of_the_best_and_takes_those_of_its_last_epoch_alone(
-    studies: Studies, tmp_path: Path
+    studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = an_experiment("search.trials=3", search={**SEARCH, "keep_weights": 0})
     studies.run(experiment)
@@ -151,8 +157,18 @@ def test_the_log_waits_for_the_weights_of_the_best_and_takes_those_of_its_last_e
         keeper.take(State(run, 3, 0, arrays), state)  # of 4 epochs
         assert not keeper.holds_back(time.monotonic())
         assert keeper.wants(state, number, curves, work)
-        keeper.take(State(run, 4, 0, arrays), state)
+        keeper.take_held(number, None, state)  # a run whose weights are nowhere
+        assert not keeper.holds_back(time.monotonic())
+        assert keeper.wants(state, number, curves, work)
+        keeper.take_held(number, State(run, 4, 0, arrays), state)
     assert not keeper.holds_back(time.monotonic())
+
+    def mistaken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(keeping, "prune_kept", mistaken)
+    with pytest.raises(ZeroDivisionError), Keeper(folder, 1, Provenance({}, "", "")) as keeper:
+        keeper.prune(state)
     assert [trial_of(name) for name in folder.names()] == [number]
 
 

@@ -158,13 +158,15 @@ def test_a_folder_that_may_not_be_entered_costs_the_checkpoints_alone(tmp_path):
     assert read.endswith(": Permission denied; its trial is trained again from the start.")
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed", "unhashed"])
 def test_a_checkpoint_that_cannot_be_used_is_none_with_a_reason(folder, caplog, damage):
     name, sha256 = folder.save(Run(3), 9, LEAVES)
     file = folder.path / name
     content = file.read_bytes()
     if damage == "missing":
         file.unlink()
+    elif damage == "unhashed":
+        sha256 = ""
     else:
         file.write_bytes(content[:-1] if damage == "cut" else content[:-1] + b"x")
 

@@ -22,6 +22,8 @@ from hpo.trained.exported.folder import (
     schema_of,
 )
 from hpo.trained.model import Model, load_model
+from tests.study.whole import Studies
+from tests.trained.tables import trained, write_table
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,6 @@ def test_fewer_bits_are_told_with_what_they_cost(model: Model, churn: Path, tmp_
     )
     with pytest.raises(HpoError, match=r"--tolerance 1e-09 \(.*accuracy .* or a finer --precision"):
         export_onnx(model, tmp_path / "more", source, 1e-9, "float16", is_judged=True)
-    with pytest.raises(HpoError, match="--precision int8: StableHLO is float32"):
-        export_stablehlo(model, tmp_path / "more", source, 1.0, "int8")
     assert not (tmp_path / "more").exists()
 
 
@@ -125,6 +125,24 @@ def test_a_threshold_is_that_of_the_chances_that_are_written(model: Model) -> No
     (member,) = model.members
     own = replace(model, members=(member._replace(thresholds=np.array([0.2])),), temperature=2.0)
     assert schema_of(own)["thresholds"] == [pytest.approx(1 / 3)]  # sqrt(0.2 / 0.8) is 1 / 2
+
+
+def test_an_export_is_judged_by_the_thresholds_of_its_model(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    own = load_model(trained(studies, tmp_path, "train.threshold=f1"), "cpu")
+    source = rows_to_compare(own, None, (tmp_path,), None)
+    stored = json.loads((own.folder / "metrics.json").read_text())["metrics"]["validation"]
+    found = export_onnx(own, tmp_path / "out", source, 1e-5, is_judged=True).metrics
+    assert found is not None
+    for metrics in found.values():
+        assert metrics == {name: pytest.approx(stored[name], rel=1e-4) for name in metrics}
+    assert own.thresholds is not None
+    chances = own.predictions(source)
+    assert own.temperature != 1
+    assert stored["accuracy"] == ((chances[:, 1] > own.thresholds) == source.y).mean()
+    assert stored["accuracy"] != (chances.argmax(1) == source.y).mean()
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

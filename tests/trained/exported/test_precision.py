@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_int8_keeps_the_levels_of_each_channel() -> None:
     of_x, of_found = np.ptp(X) / 255 / 2, np.ptp(X @ WEIGHTS) / 255
     bound = of_x * np.abs(WEIGHTS).sum(0) + scale / 2 * np.abs(X).sum(1).max() + of_found
     assert (np.abs(_run(found) - X @ WEIGHTS) <= bound).all()
+
+
+def test_what_a_user_has_told_the_log_stays() -> None:
+    logging.disable(logging.ERROR)
+    try:
+        reduced(_product(WEIGHTS), "int8", X)
+        assert logging.root.manager.disable == logging.ERROR
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def test_an_answer_of_int8_does_not_depend_on_other_rows() -> None:

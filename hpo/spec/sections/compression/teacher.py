@@ -13,7 +13,7 @@ from hpo.spec.marks import Knob, NonNegative, Positive, Spec
 from hpo.spec.sections.models.pretrained import folder_trouble
 
 WEIGHT, TEMPERATURE = 0.7, 4.0
-_ENSEMBLE_FILE = "ensemble.json"
+ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -61,7 +61,7 @@ def teacher_mistakes(training: Any, folder: Path) -> Iterator[Mistake]:
     if name is None:
         return
     there = folder / Path(name).expanduser()
-    if (there / _ENSEMBLE_FILE).is_file():
+    if (there / ENSEMBLE_FILE).is_file():
         return
     if text := folder_trouble(name, there):
         yield Mistake(("compression", "teacher", "from"), text)
