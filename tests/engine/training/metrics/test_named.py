@@ -107,7 +107,7 @@ def test_the_activation_sparsity_is_refused_where_nothing_can_be_counted() -> No
     )
     program, knobs = split(training, data, "cpu")
     rows = jax.tree.map(jnp.asarray, host_rows(data.validation))
-    with pytest.raises(HpoError, match=r"model\.activation, and this model has none: leave"):
+    with pytest.raises(HpoError, match=r"activation_sparsity: this model has no model\.activation"):
         task_of(program).evaluate(knobs, initial_lane(program, training), rows)
 
 
