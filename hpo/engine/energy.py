@@ -108,8 +108,8 @@ def energy_counters(devices: Sequence[Any], metrics: Collection[str]) -> list[Co
     if not found and METRIC in metrics:
         raise HpoError(
             f"search: {METRIC}: nothing counts energy here, neither a readable file "
-            f"{POWERCAP}/intel-rapl:*/energy_uj nor a card by the package nvidia-ml-py: take "
-            "train_seconds."
+            f"{POWERCAP}/intel-rapl:*/energy_uj nor a card by the package nvidia-ml-py: use "
+            "train_seconds instead."
         )
     return found
 
