@@ -36,7 +36,7 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file: float16 halves its bytes, int8 is for CPUs.",
+        help="Of the network in an onnx file; answers in fewer bits differ a little.",
     ),
 ]
 Tolerance = Annotated[
@@ -92,7 +92,9 @@ def export_model(
     in_bits = partial(folder.export_onnx, precision=precision)
     export = in_bits if form is Format.ONNX else folder.export_stablehlo
     most = TOLERANCES[precision] if tolerance is None else tolerance
-    found = export(loaded, out, source, most, is_judged=rows is None, is_replaced=force)
+    # Every row of folds has trained a member.
+    is_judged = rows is None and not loaded.training.data.folds
+    found = export(loaded, out, source, most, is_judged=is_judged, is_replaced=force)
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return
@@ -104,6 +106,8 @@ def export_model(
         print_line(
             f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"
         )
+    if rows is None and not is_judged:
+        print_line("no metrics are told: every row of its folds has trained a member")
     if found.metrics is not None:
         print_line(f"validation: {folder.loss_text(found.metrics)}")
 
