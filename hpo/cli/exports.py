@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from hpo.cli import completion
 from hpo.cli.models import TrainedFolder, TrustModel
 from hpo.cli.options import AsJson, Device, Force
 from hpo.cli.output import print_json, print_line, print_view
+
+if TYPE_CHECKING:
+    from hpo.trained.exported.folder import Exported  # imports JAX
 
 
 class Format(StrEnum):
@@ -98,6 +101,12 @@ def export_model(
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return
+    _tell(found, out, has_folds=rows is None and not is_judged)
+
+
+def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
+    from hpo.trained.exported.folder import loss_text
+
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
@@ -106,10 +115,10 @@ def export_model(
         print_line(
             f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"
         )
-    if rows is None and not is_judged:
+    if has_folds:
         print_line("no metrics are told: every row of its folds has trained a member")
     if found.metrics is not None:
-        print_line(f"validation: {folder.loss_text(found.metrics)}")
+        print_line(f"validation: {loss_text(found.metrics)}")
 
 
 def bench(
