@@ -117,6 +117,7 @@ class Entry:
 Fact = Need | Literal[
     "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
     "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
+    "growing sparsity",
 ]  # fmt: skip
 
 
@@ -180,4 +181,5 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "scheduled bits": Circumstance("train.schedules", "changes bits, or a share of units"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
+    "growing sparsity": Circumstance("compression.sparsity.name", "cuts weights step by step"),
 }

@@ -46,6 +46,7 @@ _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
     "sizes": "may judge a trial by an earlier epoch",
+    "growing sparsity": "may end with an epoch that has fewer zeros",
 }
 
 _MODEL = {

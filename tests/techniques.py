@@ -13,11 +13,11 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split
 from hpo.data.load import load_data
 from hpo.engine.training.compression.distillation import ANSWERS
-from hpo.entries import Need
+from hpo.entries import Fact, Need
 from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
 from hpo.spec.schema import field_errors, leaves_at
-from hpo.techniques import CIRCUMSTANCES, TECHNIQUES
+from hpo.techniques import TECHNIQUES
 from tests.engine.samples import with_extra
 
 # Sections that no single number can switch on.
@@ -98,7 +98,11 @@ def excluded(names: Iterable[str]) -> bool:
     """Whether the table excludes a pair of these techniques, or the data that they need."""
     names = [*names]
     wants = {need for name in names if name in TECHNIQUES for need in TECHNIQUES[name].needs}
-    held = {name: set(_needs(name)) for name in names}
+    held: dict[str, set[Fact]] = {name: {*_needs(name)} for name in names}
+    for name in names:
+        sparsity = document([name]).get("compression", {}).get("sparsity", {})
+        if sparsity.get("name") in ("magnitude", "n_of_m"):
+            held[name].add("growing sparsity")
     if wants & LACKING[kind_of(names)]:
         return True
     return any(
@@ -106,7 +110,6 @@ def excluded(names: Iterable[str]) -> bool:
         for name in names
         if name in TECHNIQUES
         for fact in TECHNIQUES[name].excludes
-        if fact not in CIRCUMSTANCES
         for other in names
         if other != name
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from hpo.cli import completion
 from hpo.cli.models import TrainedFolder, TrustModel
 from hpo.cli.options import AsJson, Device, Force
 from hpo.cli.output import print_json, print_line, print_view
+
+if TYPE_CHECKING:
+    from hpo.trained.exported.folder import Exported  # imports JAX
 
 
 class Format(StrEnum):
@@ -36,7 +39,7 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file: float16 halves its bytes, int8 is for CPUs.",
+        help="Of the network in an onnx file; answers in fewer bits differ a little.",
     ),
 ]
 Tolerance = Annotated[
@@ -92,10 +95,18 @@ def export_model(
     in_bits = partial(folder.export_onnx, precision=precision)
     export = in_bits if form is Format.ONNX else folder.export_stablehlo
     most = TOLERANCES[precision] if tolerance is None else tolerance
-    found = export(loaded, out, source, most, is_judged=rows is None, is_replaced=force)
+    # Every row of folds has trained a member.
+    is_judged = rows is None and not loaded.training.data.folds
+    found = export(loaded, out, source, most, is_judged=is_judged, is_replaced=force)
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return
+    _tell(found, out, has_folds=rows is None and not is_judged)
+
+
+def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
+    from hpo.trained.exported.folder import loss_text
+
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
@@ -104,8 +115,10 @@ def export_model(
         print_line(
             f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"
         )
+    if has_folds:
+        print_line("no metrics are told: every row of its folds has trained a member")
     if found.metrics is not None:
-        print_line(f"validation: {folder.loss_text(found.metrics)}")
+        print_line(f"validation: {loss_text(found.metrics)}")
 
 
 def bench(

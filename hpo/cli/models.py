@@ -223,7 +223,9 @@ def serve(
     rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
     seconds: Annotated[
         float,
-        typer.Option(help="Time for a request to arrive and for the model to be free.", min=0.1),
+        typer.Option(
+            help="Time for a request to arrive and for the model to be free.", min=0.1, max=86_400
+        ),
     ] = 10.0,
     device: Device = None,
     trust_code: TrustModel = False,
@@ -233,8 +235,10 @@ def serve(
 
     Example: hpo serve model/ --port 8000
     """
+    if not host:
+        raise HpoError("--host '': is no address: give one, such as 127.0.0.1.")
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.serving.server import Server, curl_of, url_of
+    from hpo.trained.serving.server import Server, curl_of, is_loopback, url_of
     from hpo.trained.serving.service import Service
 
     service = Service(load_answering(model, device, is_trusted=trust_code), rows, seconds)
@@ -247,6 +251,11 @@ def serve(
         if not quiet:
             print_line(f"{model} answers at {url_of(server)}; Ctrl-C ends it.", is_stderr=True)
             print_line(f"try: {curl_of(server)}", is_stderr=True)
+            if not is_loopback(host):
+                print_line(
+                    "Everybody who reaches this machine can ask: there is no password.",
+                    is_stderr=True,
+                )
         server.serve_forever()
 
 

@@ -35,6 +35,18 @@ def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, tmp_path, compile_cac
     assert (tmp_path / "out" / "predict.py").is_file()
 
 
+def test_rows_that_trained_members_of_folds_judge_no_export(hpo, tmp_path, compile_cache):
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    write_table(tmp_path / "table.csv")
+    trained(Studies(tmp_path, compile_cache), tmp_path, "data.folds=2", "train.epochs=1")
+    result = hpo("export-model", str(tmp_path / "model"), "-o", str(tmp_path / "out"))
+    assert result.code == 0, result.err
+    assert "rows compared, and the largest difference is " in result.out
+    assert "every row of its folds has trained a member" in result.out
+    assert "loss" not in result.out
+
+
 def test_bench_gives_the_times_of_each_engine(hpo, tmp_path, compile_cache):
     write_table(tmp_path / "table.csv")
     trained(Studies(tmp_path, compile_cache), tmp_path, "train.epochs=1")

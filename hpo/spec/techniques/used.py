@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Numbers of a model, and not of its training alone.
 _BITS = ("compression.weights.", "compression.activations.bits", "compression.activations.top")
+# Kinds of sparsity that begin with all weights.
+_GROWING = ("magnitude", "n_of_m")
 
 
 class Holder(NamedTuple):
@@ -83,6 +85,7 @@ def circumstances(training: Spec) -> frozenset[Fact]:
         "growing batches": "updates.accumulate" in scheduled,
         "scheduled bits": any(path.startswith(_BITS) for path in scheduled),
         "scheduled noise": "privacy.noise" in scheduled,
+        "growing sparsity": _leaf(training, "compression.sparsity.name") in _GROWING,
         "clipping optimizer": _leaf(training, "optimizer.clip_norm") is not None,
     }
     return frozenset(fact for fact, is_so in found.items() if is_so)

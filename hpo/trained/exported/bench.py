@@ -25,7 +25,7 @@ from hpo.trained.model import Model
 BATCHES = (1, 8, 64, 512)
 _LEAST_SECONDS = 0.3  # of the calls whose median counts
 # Drawn rows that calibrate int8, whose speed does not depend on them.
-CALIBRATING = 64
+_CALIBRATING = 64
 _WORDS = "some words of a text"
 
 
@@ -61,7 +61,7 @@ def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
     calls: dict[str, Callable[[Source], Any]] = {}
     for precision in PRECISIONS:
         try:
-            found = onnx_model(model, precision, drawn_rows(model, CALIBRATING))
+            found = onnx_model(model, precision, drawn_rows(model, _CALIBRATING))
         except NoProductError:
             continue
         engine = session(found.SerializeToString())

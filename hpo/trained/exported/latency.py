@@ -16,9 +16,8 @@ from hpo.engine.models.abstract import abstract_model
 from hpo.engine.programs.footprint import call_seconds, own_program
 from hpo.spec.experiment import Training
 from hpo.trained.description import Description
-from hpo.trained.exported.bench import CALIBRATING, drawn_rows
+from hpo.trained.exported.bench import drawn_rows
 from hpo.trained.exported.folder import check_extra
-from hpo.trained.exported.precision import NoProductError, Precision
 from hpo.trained.model import Member, Model
 
 
@@ -34,25 +33,15 @@ def exported_call(training: Training, data: DataSet, platform: str) -> Callable[
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     model = _untrained(training, data, platform)
-    try:
-        found = onnx_model(model, _precision(training), drawn_rows(model, CALIBRATING))
-    except NoProductError:
-        found = onnx_model(model)
     cells = cells_of(drawn_rows(model, 1), model)
-    return partial(answers, session(found.SerializeToString()), cells, 1)
+    return partial(answers, session(onnx_model(model).SerializeToString()), cells, 1)
 
 
 def exported_shape(training: Training, data: DataSet, platform: str) -> Hashable:
     """What decides the graph that `exported_call` runs: other trainings of it take as long."""
     program, between = own_program(training, data, platform), training.compression.activations
     is_cut = between.bits is not None, between.top is not None
-    precision = _precision(training)
-    return program.model, program.example_shape, precision, is_cut, data.fingerprint
-
-
-def _precision(training: Training) -> Precision:
-    """That of the file: int8 for weights in few bits."""
-    return "int8" if training.compression.weights.name == "integer" else "float32"
+    return program.model, program.example_shape, is_cut, data.fingerprint
 
 
 def fastest_ms(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:

@@ -122,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # what follows is a body, and no other request
         self._answer("GET")
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_POST(self) -> None:
         self._answer("POST")
 
@@ -175,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         return _HTML, PAGE
 
     def _check(self, method: str, path: str) -> None:
+        if self.headers.defects:  # a length may stand behind a line that ends the headers for us
+            raise RequestError(400, "a line of the request's head is no header: correct it.")
         names, host = self.server.names, self.headers.get("Host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if names is not None and name.strip("[]") not in names:
@@ -188,20 +193,30 @@ class _Handler(BaseHTTPRequestHandler):
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != _JSON:  # which no page of another site may send unasked
             raise RequestError(415, "the body must be JSON: send Content-Type: application/json.")
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal() and len(length) < 20):
-            raise RequestError(411, "the length of the body is not known: send Content-Length.")
-        if int(length) > MOST_BYTES:
+        length = self._length()
+        if length > MOST_BYTES:
             raise RequestError(
                 413, f"the body is larger than {MOST_BYTES >> 20} MB: send the rows in parts."
             )
         try:
-            body = self.rfile.read(int(length))
+            body = self.rfile.read(length)
         except OSError:
             body = b""
-        if len(body) < int(length):
+        if len(body) < length:
             raise RequestError(408, "the body did not come whole, or not in time: send it again.")
         return body
+
+    def _length(self) -> int:
+        """The bytes of the body, where a proxy in front can read no other number of them."""
+        lengths = self.headers.get_all("Content-Length", [])
+        if "Transfer-Encoding" in self.headers:
+            raise RequestError(400, "the body comes in chunks: send it whole, by Content-Length.")
+        if not lengths:
+            raise RequestError(411, "the length of the body is not known: send Content-Length.")
+        (length,) = lengths if len(lengths) == 1 else ("",)
+        if not (length.isascii() and length.isdecimal() and len(length) < 20):
+            raise RequestError(400, "the length of the body is no single number: send one.")
+        return int(length)
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -215,11 +230,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing for each request: /metrics counts them."""
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    # A half of a surrogate pair, which JSON may escape, has no bytes of its own.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="replace") + b"\n"

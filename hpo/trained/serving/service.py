@@ -127,7 +127,7 @@ class Service:
         with self._counting:
             self._calls += 1
             self._seconds += time.monotonic() - start
-        return Answers(found, [*new.notes])
+        return Answers(found, [note.replace(FRAME, "the rows", 1) for note in new.notes])
 
     def _kind_of(self, rows: Sequence[Any]) -> Hashable:
         """What rows of several requests must share to be read as if each came alone.
@@ -201,8 +201,9 @@ class Service:
             why = " ".join(str(error).split())
             raise RequestError(400, f"the body is no JSON ({why:.100}): send rows.") from None
         if isinstance(found, dict) and isinstance(found.get("rows"), list) and len(found) == 1:
-            found = found["rows"]
-        rows = [found] if isinstance(found, dict) else found
+            rows = found["rows"]
+        else:
+            rows = [found] if self._is_row(found) else found
         if not isinstance(rows, list) or not rows:
             raise RequestError(422, 'the body holds no row: send {"rows": [{"column": value}]}.')
         if len(rows) > self.most_rows:
@@ -210,6 +211,14 @@ class Service:
                 413, f"{len(rows):,} rows are more than {self.most_rows:,}: send them in parts."
             )
         return rows
+
+    def _is_row(self, found: Any) -> bool:
+        features, depth = self.model.description.features, 0
+        if features.is_table or self.model.series is not None:
+            return isinstance(found, dict)
+        while isinstance(found, list) and found:
+            found, depth = found[0], depth + 1
+        return depth == len(features.shape)
 
     def _read(self, rows: Sequence[Any]) -> NewData:
         features = self.model.description.features
@@ -259,6 +268,12 @@ def _arrays(rows: Sequence[Any], model: Answering) -> Source:
         raise RequestError(
             422, f"rows are no arrays of numbers of the shape {[*features.shape]}: correct them."
         ) from None
+    if x.shape[1:] != features.shape:
+        raise RequestError(
+            422,
+            f"an example has the shape {[*x.shape[1:]]}, and those of the training "
+            f"{[*features.shape]}: send it with that.",
+        )
     if features.type == "uint8":
         if x.size and ((x < 0) | (x > 255) | (x != np.floor(x))).any():
             raise RequestError(422, "pixels are whole numbers from 0 to 255: correct them.")

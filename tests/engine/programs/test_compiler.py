@@ -18,6 +18,7 @@ from hpo.engine.program import split
 from hpo.engine.programs import calibration, compiler
 from hpo.engine.programs.compiler import Compiler, LaneOperations
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.batches import DeviceData
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
 from tests.engine.samples import a_training, tiny_data
@@ -151,7 +152,8 @@ def test_the_most_recently_used_programs_are_kept(monkeypatch: pytest.MonkeyPatc
     compiler_, device, nothing = Compiler(), local_devices("cpu")[0], Any
 
     def ask(program: Any) -> None:
-        compiler_.compile(program, Plans(Plan("map", 1)), (), nothing, device)  # type: ignore[arg-type]
+        no_rows = DeviceData({}, {})
+        compiler_.compile(program, Plans(Plan("map", 1)), no_rows, nothing, device)
 
     most = compiler._MOST_PROGRAMS
     for n in range(most + 8):

@@ -70,6 +70,23 @@ def test_a_noise_that_changes_is_not_private() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["magnitude", "n_of_m"])
+@pytest.mark.parametrize("ends", [{"keep": "best"}, {"early_stop": {"patience": 2}}], ids=str)
+def test_weights_that_are_cut_step_by_step_are_judged_in_the_end(
+    name: str, ends: dict[str, object]
+) -> None:
+    sparsity = {"sparsity": {"name": name}}
+    training = a_training(compression=sparsity, train={"epochs": 4, **ends})
+    ((path, text),) = clashes(training)
+    assert path == ("train", *ends)
+    assert text.endswith(
+        "may end with an epoch that has fewer zeros, and compression.sparsity.name cuts weights "
+        "step by step: remove one of them"
+    )
+    still = a_training(compression={"sparsity": {"name": "fixed"}}, train={"epochs": 4, **ends})
+    assert [*clashes(still)] == []
+
+
 def test_what_layers_read_and_answer_is_the_same_throughout() -> None:
     schedules = {"compression.activations.top": {"name": "linear", "to": 0.5}}
     training = a_training(

@@ -61,3 +61,5 @@ def test_circumstances_are_those_that_are_written() -> None:
     assert circumstances(a_training(data__folds=3)) == {"folds"}
     clipped = a_training(optimizer={"name": "sgd", "clip_norm": 1.0})
     assert circumstances(clipped) == {"clipping optimizer"}
+    pruned = a_training(compression={"sparsity": {"name": "magnitude"}})
+    assert circumstances(pruned) == {"growing sparsity"}

@@ -83,14 +83,14 @@ def test_without_the_extra_jax_measures_all_trials_and_the_study_says_so(
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch, measured: list[float]) -> list[Training]:
-    """The trainings whose models were exported; int8 cannot be, and two layers with tanh."""
+    """The trainings whose models were exported; 4 bits cannot be, and two layers with tanh."""
     found: list[Training] = []
 
     def call_of(training: Training, data: DataSet, platform: str) -> Callable[[], Any]:
         found.append(training)
         model: Any = training.model
-        if (model.name, training.compression.weights.name) == ("mlp", "integer"):
-            raise ExportError("--format onnx: int8 cannot be exported")
+        if training.compression.activations.bits == 4:
+            raise ExportError("--format onnx: 4 bits cannot be exported")
         if (getattr(model, "widths", ()), model.activation) == ((4, 4), "tanh"):
             raise ExportError("--format onnx: a deep tanh cannot be exported")
         return lambda: None
@@ -141,11 +141,11 @@ def test_two_choices_that_cannot_be_exported_together_end_their_trial_alone(
 def test_a_choice_outside_of_the_model_that_cannot_be_exported_leaves_the_study_to_jax(
     studies: Studies, exported: list[Training], measured: list[float]
 ) -> None:
-    space = {"compression.weights.name": {"choice": ["none", "integer"]}}
+    space = {"compression.activations.bits": {"choice": [None, 4]}}
     spec = an_experiment(*GOAL[:1], *GOAL[3:], space=space, search={**GRID, "trials": 2})
     studies.run(spec)
     state = studies.state(spec)
-    assert "JAX: --format onnx: int8 cannot be" in str(decided_engine(state.notes))
+    assert "JAX: --format onnx: 4 bits cannot be" in str(decided_engine(state.notes))
     assert measured == []
     assert all(state.costs[number]["latency_ms"] > 0 for number in range(2))
 

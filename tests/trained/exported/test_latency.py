@@ -46,25 +46,29 @@ def test_the_shortest_of_many_calls_counts() -> None:
     assert fastest_ms(call, lambda: 0.001 * next(ticks)) == pytest.approx(4)
 
 
-@pytest.mark.parametrize("is_int8", [False, True])
-def test_a_row_goes_from_its_cells_to_its_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_int8: bool
+@pytest.mark.parametrize("weights", ["none", "integer", "learned"])
+def test_a_row_goes_from_its_cells_to_its_answer_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:
     monkeypatch.setattr(
         "hpo.trained.exported.onnx_model.session",
         lambda file: made.append(file) or session(file),
     )
     made: list[bytes] = []
-    integer = {"compression": {"weights": {"name": "integer", "bits": 4}}} if is_int8 else {}
     call: Any = exported_call(
-        *trained(tmp_path, "table", {"name": "mlp", "widths": [8]}, **integer)
+        *trained(
+            tmp_path,
+            "table",
+            {"name": "mlp", "widths": [8]},
+            compression={"weights": {"name": weights}},
+        )
     )
     found = call()
     assert found.shape == (1, 2)
     np.testing.assert_allclose(found.sum(), 1)
     assert [one.name for one in call.args[0].get_inputs()] == ["numbers", "texts"]
     (file,) = made
-    assert (b"QuantizeLinear" in file) == is_int8
+    assert b"QuantizeLinear" not in file
 
 
 def test_trainings_of_one_graph_have_one_shape(tmp_path: Path) -> None:
@@ -75,17 +79,16 @@ def test_trainings_of_one_graph_have_one_shape(tmp_path: Path) -> None:
     def weights(**leaves: Any) -> object:
         return shape(weights={"name": "integer", **leaves})
 
-    assert weights(bits=3) == weights(bits=4) == weights(bits=4, begin=0.2)
+    assert shape() == weights(bits=3) == weights(bits=4, begin=0.2)
     assert shape() == shape(weights={"name": "ternary"}, sparsity={"name": "magnitude"})
     assert shape(activations={"bits": 4}) == shape(activations={"bits": 8})
     others = {
         shape(),
-        weights(),
         shape(activations={"bits": 4}),
         shape(activations={"top": 0.5}),
         shape(activations={"bits": 4, "top": 0.5}),
     }
-    assert len(others) == 5
+    assert len(others) == 4
 
 
 def test_a_model_that_cannot_be_exported_has_no_such_call(

@@ -140,9 +140,10 @@ def test_a_connection_serves_many_requests(client: Client) -> None:
         ("POST", "/predict", b'[{"age": "x"}]', JSON, 422, "has no column"),
         ("POST", "/predict", b"[" + b"{}," * 600 + b"{}]", JSON, 413, "601 rows are more than 500"),
         ("POST", "/predict", b" " * (17 << 20), JSON, 413, "the body is larger than 16 MB"),
-        ("POST", "/predict", b"{}", {**JSON, "Content-Length": "-1"}, 411, "send Content-Length"),
-        ("POST", "/predict", b"{}", {**JSON, "Content-Length": "9" * 30}, 411, "Content-Length"),
+        ("POST", "/predict", b"{}", {**JSON, "Content-Length": "-1"}, 400, "no single number"),
+        ("POST", "/predict", b"{}", {**JSON, "Content-Length": "9" * 30}, 400, "no single number"),
         ("POST", "/predict", b"{}", {**JSON, "Content-Length": "99"}, 408, "did not come whole"),
+        ("POST", "/predict", b'{"\\ud800": [1]}', JSON, 422, "holds no number"),
         ("GET", "/health", None, {"Host": "evil.example"}, 403, "names another host"),
         ("GET", "/health", None, {"X": "y" * 70_000}, 431, "the request is refused"),
     ],
@@ -182,6 +183,67 @@ def test_the_body_of_a_page_is_no_further_request(client: Client) -> None:
     reply = client.raw(head.encode() + inner)
     assert reply.count(b"HTTP/1.1 ") == 1
     assert b'"ok"' in reply
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        "Content-Length: 2\r\nContent-Length: 40",
+        "Content-Length: 40\r\nContent-Length: 2",
+        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 2, 40",
+        "Content-Length: +2",
+        "Content-Length : 40\r\nContent-Length: 2",
+    ],
+)
+def test_a_body_of_unclear_length_ends_the_connection(client: Client, lengths: str) -> None:
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{lengths}"
+    )
+    inner = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    reply = client.raw(f"{head}\r\n\r\n{{}}{inner}".encode())
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert reply.count(b"HTTP/1.1 ") == 1
+    assert b"Connection: close" in reply
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_head_is_answered_as_get_without_a_body(client: Client, path: str) -> None:
+    head, page = client.ask("HEAD", path, headers={}), client.ask("GET", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(page.body))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--host", "", "--host '': is no address"),
+        ("--seconds", "1e300", "less than or equal to 86400"),
+    ],
+)
+def test_an_option_that_no_server_can_have_is_refused(churn, hpo, option, value, told):
+    result = hpo("serve", str(churn / "model"), option, value)
+    assert result.code == 2
+    assert told in result.err
+
+
+def test_a_server_for_all_machines_says_so(churn: Path) -> None:
+    words = ["serve", str(churn / "model"), "--port", "0", "--host", "0.0.0.0", "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stderr is not None
+        lines = [process.stderr.readline() for _ in range(3)]
+        assert lines[2].startswith("Everybody who reaches this machine can ask")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_single_row_and_a_new_category_are_answered(churn: Path, service: Serv
     found = sent(service, rows_in(churn, 1)[0] | {"city": "Paris", "age": None})
     (answer,) = found["answers"]
     assert answer.keys() == {"churn", "churn_no", "churn_yes"}
+    assert found["notes"][0].startswith("the rows: ")
     assert "1 row with a category that no training row has" in found["notes"][0]
 
 
@@ -242,6 +243,10 @@ def test_images_are_answered_by_their_pixels(studies: Studies, tmp_path: Path) -
     expected = hpo.load(tmp_path / "model").predict(tmp_path / "new.npz")
     found = pd.DataFrame(sent(service, {"rows": pixels.tolist()})["answers"])
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert (
+        sent(service, pixels[0].tolist())["answers"]
+        == sent(service, pixels[:1].tolist())["answers"]
+    )
     for rows, told in (
         ([[1, 2]], r"an example has the shape \[2\], and those of the training \[8, 8, 1\]"),
         (["a"], "rows are no arrays of numbers of the shape"),

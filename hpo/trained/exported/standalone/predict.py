@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import math
+import os
 import runpy
 import sys
 import zipfile
@@ -29,7 +30,11 @@ _START = datetime(1970, 1, 1)
 
 
 class RowError(ValueError):
-    """A row that the model cannot take; the text says why."""
+    """A row that the model cannot take: `why`, and its place `at` among rows of cells."""
+
+    def __init__(self, why: str, at: int | None = None) -> None:
+        super().__init__(why if at is None else f"row {at + 1}: {why}")
+        self.why, self.at = why, at
 
 
 class Model:
@@ -102,7 +107,7 @@ class Model:
     def _cell(self, row: Mapping[str, Any], name: str, at: int) -> str:
         """The text of a cell, empty where its word says so."""
         if name not in row:
-            raise RowError(f"row {at + 1} has no column {name!r}, which the model needs")
+            raise RowError(f"has no column {name!r}, which the model needs", at)
         value = row[name]
         text = "" if value is None else str(value)
         return "" if text in self._missing else text
@@ -142,7 +147,7 @@ def _number(text: str, name: str, part: str, at: int) -> float:
         kind = {"number": "a number", "boolean": "true or false"}.get(
             part, "a date like 2024-04-03"
         )
-        raise RowError(f"row {at + 1}: column {name!r} holds {text!r}, not {kind}") from None
+        raise RowError(f"column {name!r} holds {text!r}, not {kind}", at) from None
 
 
 def _part_of(date: datetime, part: str) -> float:
@@ -184,32 +189,37 @@ def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarr
         return
     with data.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=model.schema["separator"])
-        start = 0
-        while some := [*islice(rows, batch)]:
+        while some := [(row, rows.line_num) for row in islice(rows, batch)]:
             try:
-                yield model.answers(some)
+                yield model.answers([row for row, _ in some])
             except RowError as error:
-                where = f"of the {batch} rows after row {start}: " if start else ""
-                raise RowError(f"{data}: {where}{error}") from None
-            start += len(some)
+                if error.at is None:
+                    raise
+                row, last = some[error.at]
+                first = last - sum(str(cell).count("\n") for cell in row.values())
+                raise RowError(f"line {first}: {error.why}") from None
 
 
 def main() -> None:
     """Answer for a file."""
     parser = argparse.ArgumentParser(description="Answers for new rows with an exported model.")
     parser.add_argument("data", type=Path, help="a .csv, .npz or .npy file")
-    parser.add_argument("-o", dest="out", type=Path, help="CSV file to write; else stdout")
+    parser.add_argument("-o", dest="out", default="-", help="CSV file to write; else stdout")
     parser.add_argument("--batch", type=int, default=512, help="rows that the model takes at once")
     asked = parser.parse_args()
     if asked.batch < 1:
         parser.error(f"--batch cannot be {asked.batch}: write 1 or more")
     try:
         pieces = _pieces(Model(Path(__file__).parent), asked.data, asked.batch)
-        if asked.out is None:
+        if asked.out == "-":
             _write(pieces, sys.stdout)
+            sys.stdout.flush()
         else:
-            with asked.out.open("w", encoding="utf-8", newline="") as out:
+            with Path(asked.out).open("w", encoding="utf-8", newline="") as out:
                 _write(pieces, out)
+    except BrokenPipeError:  # who reads has seen enough; Python would tell of what is left at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyError as error:
         sys.exit(f"predict.py: {asked.data} has no array {error}: give one that is named x")
     except (RowError, OSError, ValueError, csv.Error, zipfile.BadZipFile) as error:

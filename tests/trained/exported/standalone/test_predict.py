@@ -67,19 +67,44 @@ def test_rows_with_empty_cells_and_new_categories_have_the_models_answers(
 
 def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> None:
     for text, message in (
-        (NEW.replace("31.5", "much"), "row 1: column 'income' holds 'much', not a number"),
-        (NEW.replace("no,", "perhaps,"), "row 2: column 'member' holds 'perhaps', not true or"),
+        (
+            NEW.replace("31.5", "much"),
+            "new.csv: line 2: column 'income' holds 'much', not a number",
+        ),
+        (NEW.replace("no,", "perhaps,"), "line 3: column 'member' holds 'perhaps', not true or"),
         (
             NEW.replace("2024-05-01,", "5/1,"),
             "column 'when' holds '5/1', not a date like 2024-04-0",
         ),
-        (NEW.replace("city", "town"), "row 1 has no column 'city', which the model needs"),
+        (NEW.replace("city", "town"), "line 2: has no column 'city', which the model needs"),
+        (
+            NEW.replace("Oslo", '"Os\n\nlo"').replace("1e1", "x1"),
+            "line 6: column 'income' holds 'x1'",
+        ),
     ):
         (tmp_path / "new.csv").write_text(text)
         result = _run(folder, str(tmp_path / "new.csv"))
         assert (result.returncode, result.stdout) == (1, "")
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
+        assert result.stderr.count("new.csv") == 1
+
+
+def test_answers_go_to_standard_output_as_far_as_they_are_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    head, *rows = NEW.splitlines(keepends=True)
+    (tmp_path / "new.csv").write_text(head + "".join(rows) * 5000)
+    words = [sys.executable, str(folder / "predict.py"), "new.csv", "-o", "-"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "churn,churn_no,churn_yes\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert not (tmp_path / "-").exists()
 
 
 def test_rows_may_be_mappings(folder: Path) -> None:
