@@ -215,7 +215,7 @@ def _unpack(packing: Packing, data: bytes, start: int) -> tuple[np.ndarray, int]
     if packing.has_bitmap:
         kept = np.unpackbits(taken(np.uint8, _bytes(count)), count=count).astype(bool)
     number = int(kept.sum()) if packing.has_bitmap else count
-    # Before room is made for them, the file has shown that it holds so many.
+    # No room is made for numbers that the file does not hold.
     if not packing.bits:
         plain = taken(np.dtype(packing.type).newbyteorder("<"), number)
         found = np.zeros(count, packing.type)
