@@ -21,6 +21,8 @@ from hpo.trained.save import MODEL_FILE
 
 # Raise it with a change that earlier releases cannot read.
 FORMAT = 2
+# Tasks with an output for each class.
+_OF_CLASSES = ("classification", "segmentation")
 _MOST_BYTES = 256 << 20
 _MOST_NUMBERS = 1 << 31  # of one example
 
@@ -102,6 +104,11 @@ class Description:
         classes, fold = plain.get("classes"), plain.get("fold")
         if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
             raise ValueError("has classes that are no texts")
+        outputs = _size(plain.get("outputs"))
+        expected = outputs if task in _OF_CLASSES else 0
+        # The tokens of a language are classes only where they have names.
+        if len(classes) != expected and (task, len(classes)) != ("language", outputs):
+            raise ValueError(f"has {len(classes)} classes for {outputs} outputs")
         if not isinstance(fold, int | None) or isinstance(fold, bool):
             raise ValueError(f"has the fold {shown(fold)}")
         features = plain.get("features")
@@ -115,7 +122,7 @@ class Description:
             raise ValueError(f"has examples of type {shown(kind)}")
         return cls(
             task,
-            _size(plain.get("outputs")),
+            outputs,
             tuple(classes),
             shape,
             kind,

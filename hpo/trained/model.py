@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.data.files import check_unpacked
 from hpo.data.sequences.series import series_of
 from hpo.data.source import Source
+from hpo.data.transforms.checking import check_fit, width_of
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import abstract_model
@@ -54,6 +56,9 @@ from hpo.trained.weights import holds_weights, restored_like
 # Sections of a spec that say how a model was found, how examples changed in training, and how its
 # weights became as they are.
 _UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
+# What arrays and numbers raise that hpo has not written.
+_UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError)
+_MOST_TEMPERATURE = sys.float_info.max  # which a whole number of JSON may be above
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
 # XLA multiplies a single row in another order, so that its last bits would differ.
@@ -200,7 +205,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
         )
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
-    fits = {name: _fit(folder, name) for name in _fit_names(folder)}
+    fits = {name: _fit(folder, name, training, description) for name in _fit_names(folder)}
     runs = _run_names(folder)
     datas = {name: description.data_of(fits[name]) for name in fits}
     of_runs = [datas.get(name) or datas.get("all") for name in runs]
@@ -212,7 +217,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
     try:
         program, _ = split(training, whole, place.platform)
         shapes = abstract_model(program.of_its_own(training))
-    except (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _damaged(folder, error) from None
     expected = {"params": shapes.params, "variables": shapes.variables}
     thresholds = _thresholds(folder)
@@ -221,7 +226,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
         checkpoint = folder / WEIGHTS_FOLDER / name if len(runs) > 1 else folder / WEIGHTS_FOLDER
         try:
             weights = restored_like(checkpoint, expected)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, AttributeError, *_UNREADABLE) as error:
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
@@ -285,15 +290,23 @@ def _run_names(folder: Path) -> list[str]:
     return sorted(runs, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]) or ["all"]
 
 
-def _fit(folder: Path, name: str) -> FittedTransform:
-    """The fit in a file of arrays."""
+def _fit(folder: Path, name: str, training: Training, description: Description) -> FittedTransform:
+    """The fit in a file of arrays, which fits the examples of the description."""
     file = folder / TRANSFORMS_FOLDER / f"{name}.npz"
     try:
         with zipfile.ZipFile(file) as archive:
             check_unpacked(file, sum(one.file_size for one in archive.infolist()))
         with np.load(file, allow_pickle=False) as arrays:
-            return FittedTransform.from_arrays({key: arrays[key] for key in arrays.files})
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            held = {key: arrays[key] for key in arrays.files}
+        if description.task == "language":  # whose texts have no columns
+            return FittedTransform.from_arrays(held)
+        fit = check_fit(held, description.features, math.prod(description.shape))
+        if series_of(training.data) is None:  # a window holds the features of several rows
+            found = width_of(fit, description.features)
+            if found != description.shape:
+                raise ValueError(f"makes {list(found)} features, not {list(description.shape)}")
+        return fit
+    except (OSError, *_UNREADABLE, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(file, error) from None
 
 
@@ -313,7 +326,8 @@ def _thresholds(folder: Path) -> dict[str, np.ndarray]:
 def temperature_of(folder: Path) -> float:
     """The temperature that was fitted; 1 without."""
     found = metrics_document(folder).get("temperature", 1.0)
-    if not isinstance(found, float | int) or isinstance(found, bool) or not 0 < found < math.inf:
+    is_number = isinstance(found, float | int) and not isinstance(found, bool)
+    if not is_number or not 0 < found <= _MOST_TEMPERATURE:
         wrong = ValueError(f"has the temperature {shown(found)}")
         raise _damaged(folder / METRICS_FILE, wrong)
     return float(found)

@@ -74,10 +74,11 @@ def test_a_folder_of_an_earlier_release_has_no_temperature(churn: Path, tmp_path
     del document["temperature"], document["calibration_error"]
     (folder / "metrics.json").write_text(json.dumps(document))
     assert load_model(folder, "cpu").temperature == 1
-    document["temperature"] = -1
-    (folder / "metrics.json").write_text(json.dumps(document))
-    with pytest.raises(HpoError, match=r"metrics\.json: is damaged \(has the temperature -1\)"):
-        load_model(folder, "cpu")
+    for wrong in (-1, 10**400):
+        document["temperature"] = wrong
+        (folder / "metrics.json").write_text(json.dumps(document))
+        with pytest.raises(HpoError, match=r"metrics\.json: is damaged \(has the temperature -?1"):
+            load_model(folder, "cpu")
 
 
 def test_seeds_have_the_temperature_of_their_mean_and_folds_and_quantities_have_none(

@@ -175,6 +175,30 @@ def test_a_damaged_folder_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("offset", None),
+        ("divisor", np.ones(())),
+        ("kept", np.ones(1, bool)),
+        ("text_value", np.zeros(1, np.int32)),
+        ("hash_column", np.zeros(1, np.int32)),
+        ("text_place", np.zeros(1, np.int32)),
+    ],
+)
+def test_a_fit_of_other_columns_is_one_sentence(
+    churn: Path, tmp_path: Path, name: str, array: np.ndarray | None
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    file = folder / "transforms" / "all.npz"
+    with np.load(file) as stored:
+        arrays = {key: stored[key] for key in stored.files if key != name}
+    np.savez(file, **(arrays if array is None else {**arrays, name: array}))
+    with pytest.raises(HpoError, match=r"all\.npz: is damaged \(.*\): train the model again"):
+        load_model(folder, "cpu")
+
+
 def test_weights_of_other_shapes_are_not_read(churn: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(churn / "model", folder)

@@ -96,6 +96,11 @@ def test_the_weights_of_a_diverged_training_are_kept_as_they_are(tmp_path: Path)
         '[{"name": "a", "shape": [], "type": "float32", "bits": 3, "by_channel": true}]',
         '[{"name": "a", "shape": [3], "type": "S0"}]',
         '[{"name": "a", "shape": [3], "type": "O"}]',
+        '[{"name": "a", "shape": [3], "type": "V1000000000", "has_bitmap": true}]',
+        '[{"name": "a", "shape": [3], "type": "M8[s]"}]',
+        '[{"name": "a", "shape": [549755813888]}]',  # 2 TB that the file does not hold
+        '[{"name": "a", "shape": [549755813888], "bits": 4}]',
+        '[{"name": "a", "shape": [549755813888], "has_bitmap": true}]',
         "[" * 100_000,
     ],
 )

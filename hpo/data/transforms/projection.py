@@ -6,6 +6,7 @@ row that are one-hot, codes or texts are not among them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -109,7 +110,7 @@ def projected(more: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """Scaled features under the map of a fit, float32; unchanged without one."""
     if "map" not in more:
         return x
-    centred = x.reshape(len(x), -1) - more["map_mean"]
+    centred = x.reshape(len(x), math.prod(x.shape[1:])) - more["map_mean"]
     found: np.ndarray = (centred @ more["map"]).astype(np.float32)
     return found if "is_reduced" in more else found.reshape(x.shape)
 

@@ -53,7 +53,8 @@ class Packing:
             raise ValueError(f"{found.name} has the shape {list(found.shape)}")
         kind = np.dtype(found.type)
         is_known = found.bits in (range(1, 5) if found.has_table else (0, *range(2, 9)))
-        if not is_known or kind.kind not in "biufV" or not kind.itemsize:
+        is_written = kind.kind in "biuf" or found.type == "bfloat16"
+        if not is_known or not is_written or kind.name != found.type:
             raise ValueError(f"{found.name} has {found.bits} bits of {found.type}")
         return found
 
@@ -214,11 +215,14 @@ def _unpack(packing: Packing, data: bytes, start: int) -> tuple[np.ndarray, int]
     if packing.has_bitmap:
         kept = np.unpackbits(taken(np.uint8, _bytes(count)), count=count).astype(bool)
     number = int(kept.sum()) if packing.has_bitmap else count
-    found = np.zeros(count, np.dtype(packing.type))
+    # No room is made for numbers that the file does not hold.
     if not packing.bits:
-        found[kept] = taken(found.dtype.newbyteorder("<"), number)
+        plain = taken(np.dtype(packing.type).newbyteorder("<"), number)
+        found = np.zeros(count, packing.type)
+        found[kept] = plain
         return found.reshape(packing.shape), start
     digits = np.unpackbits(taken(np.uint8, _bytes(number * width)), count=number * width)
+    found = np.zeros(count, packing.type)
     codes = digits.reshape(number, width) @ (1 << np.arange(width))
     channels = packing.shape[-1] if packing.by_channel else 1
     own = (np.arange(count) % channels)[kept]
