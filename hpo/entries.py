@@ -21,7 +21,7 @@ Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
     "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
-    "joined pixels", "series", "synonyms", "changed rows", "spent rows",
+    "joined pixels", "series", "synonyms", "homophones", "changed rows", "spent rows",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -64,6 +64,7 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "table": "changes rows of a table",
         "texts": "changes texts as ids of tokens",
         "synonyms": "replaces words by those of a file",
+        "homophones": "replaces words by those of a file",
         "numbers": "changes numbers",
         "classes": "needs one class for each row",
         "labels": "needs classes or labels",

@@ -201,6 +201,12 @@ _AUGMENT = {
         needs=("texts", "synonyms"),
         excludes={"folds": "replaces words of one vocabulary"},
     ),
+    "homophones": Technique(
+        "augment.homophones",
+        paper=f"{_ARXIV}/1509.01626",
+        needs=("texts", "homophones"),
+        excludes={"folds": "replaces words of one vocabulary"},
+    ),
     "word_dropout": Technique(
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
     ),

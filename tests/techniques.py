@@ -165,7 +165,13 @@ _DATA: dict[str, Any] = {
     "texts": {
         "dataset": {"csv": "texts.csv", "target": "label", "task": "classification"},
         "columns": {"by_name": {"text": {"type": "text"}}},
-        "text": {"vectors": "ids", "shortest": 1, "length": 4, "synonyms": "synonyms.tsv"},
+        "text": {
+            "vectors": "ids",
+            "shortest": 1,
+            "length": 4,
+            "synonyms": "synonyms.tsv",
+            "homophones": "synonyms.tsv",
+        },
     },
 }
 _MODELS: dict[str, Any] = {
@@ -175,9 +181,9 @@ _MODELS: dict[str, Any] = {
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
 LACKING: dict[str, set[Need]] = {
-    "table": {"images", "texts", "colours", "series", "synonyms"},
-    "series": {"images", "texts", "colours", "table", "synonyms"},
-    "images": {"table", "texts", "series", "synonyms"},
+    "table": {"images", "texts", "colours", "series", "synonyms", "homophones"},
+    "series": {"images", "texts", "colours", "table", "synonyms", "homophones"},
+    "images": {"table", "texts", "series", "synonyms", "homophones"},
     "texts": {"images", "table", "numbers", "colours", "series"},
 }
 

@@ -105,8 +105,10 @@ class DataCache:
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
             del used["text"]
-        elif spec.text.synonyms is None:
-            del used["text"]["synonyms"]
+        else:
+            for name in ("synonyms", "homophones"):
+                if getattr(spec.text, name) is None:
+                    del used["text"][name]
         if isinstance(spec.dataset, TableFile):
             for name in ("validation", "test"):
                 if getattr(spec.dataset, name) is None:

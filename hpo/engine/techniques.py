@@ -56,6 +56,10 @@ def lacking(program: Program) -> dict[Need, str]:
             program.template.data.text.synonyms is not None,
             "data.text.synonyms names none",
         ),
+        "homophones": (
+            program.template.data.text.homophones is not None,
+            "data.text.homophones names none",
+        ),
         "numbers": (has_numbers, examples),
         "classes": (program.task == "classification", task),
         "labels": (program.task in ("classification", "multilabel"), task),

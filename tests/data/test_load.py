@@ -560,7 +560,9 @@ def test_other_synonyms_have_other_fingerprints_and_the_cache_keeps_them(tmp_pat
     (tmp_path / "s.tsv").write_text("good\tnot\n")
     first = reviews(tmp_path, **own)
     for data in (load_data(spec, tmp_path, None, cache) for _ in range(2)):
-        np.testing.assert_array_equal(data.transform.synonyms, first.transform.synonyms)
+        np.testing.assert_array_equal(
+            data.transform.alternatives["synonyms"], first.transform.alternatives["synonyms"]
+        )
     (tmp_path / "s.tsv").write_text("good\tthe\n")
     assert load_data(spec, tmp_path, None, cache).fingerprint != first.fingerprint
     assert cache.usage().entries == 2

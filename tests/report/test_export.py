@@ -101,6 +101,7 @@ data:
     embeddings: null
     length: 64
     synonyms: null
+    homophones: null
   class_weight: none
   corrupt: {{kinds: [], severity: 0.5, from: null}}
   store: float32

@@ -29,7 +29,7 @@ def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
             "dataset": "digits",
             "batch_size": "all" if takes_all else 64,
             "extra": "generated.npz",
-            "text": {"synonyms": "synonyms.tsv"},
+            "text": {"synonyms": "synonyms.tsv", "homophones": "synonyms.tsv"},
         },
         "model": {"name": model},
         "optimizer": {"name": optimizer},

@@ -14,11 +14,12 @@ import numpy as np
 from hpo.errors import DataError
 from hpo.spec.words import shown
 
-_FIELD = "data.text.synonyms"
-
 
 def read_synonyms(
-    path: Path, ids: Mapping[str, int], tokens_of: Callable[[str], list[str]]
+    path: Path,
+    ids: Mapping[str, int],
+    tokens_of: Callable[[str], list[str]],
+    field: str = "data.text.synonyms",
 ) -> np.ndarray:
     """The alternatives of each id up to the last of `ids`, which has that of each known token.
 
@@ -30,7 +31,7 @@ def read_synonyms(
         DataError: for a file that cannot be read, or that has no alternative for any token.
     """
     found: list[dict[int, None]] = [{} for _ in range(max(ids.values()) + 1)]
-    for word, *others in _lines(path):
+    for word, *others in _lines(path, field):
         match [ids.get(token) for token in tokens_of(word)]:
             case [int(own)]:
                 for other in others:
@@ -39,7 +40,7 @@ def read_synonyms(
                             found[own][their] = None
     if not any(found):
         raise DataError(
-            f"{_FIELD}: {path}: has no word of the {len(ids):,} in the vocabulary, such as "
+            f"{field}: {path}: has no word of the {len(ids):,} in the vocabulary, such as "
             f"{shown(next(iter(ids)))}, with an alternative that is one, too: give a file of this "
             "language, with tabs between words."
         )
@@ -47,16 +48,16 @@ def read_synonyms(
     return np.array([*starts, *(other for several in found for other in several)], np.int32)
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _lines(path: Path, field: str) -> list[list[str]]:
     """The words of each line."""
     if not path.is_file():
-        raise DataError(f"{_FIELD}: there is no file {path}: correct the path.")
+        raise DataError(f"{field}: there is no file {path}: correct the path.")
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{_FIELD}: {path}: is not UTF-8: save it as UTF-8.") from None
+        raise DataError(f"{field}: {path}: is not UTF-8: save it as UTF-8.") from None
     except OSError as error:
         raise DataError(
-            f"{_FIELD}: {path}: cannot be read ({error.strerror}): correct its permissions."
+            f"{field}: {path}: cannot be read ({error.strerror}): correct its permissions."
         ) from None
     return [line.split("\t") for line in text.splitlines()]

@@ -28,7 +28,13 @@ from hpo.spec.sections.columns import Text
 PADDING, UNKNOWN = 0, 1
 FIRST_ID = 2
 # The names of the arrays that not every fit has, and its fields.
-_ARRAYS = {"weight": "weights", "merges": "merges", "vectors": "vectors", "synonyms": "synonyms"}
+_ARRAYS = {
+    "weight": "weights",
+    "merges": "merges",
+    "vectors": "vectors",
+    "synonyms": "synonyms",
+    "homophones": "homophones",
+}
 _HERE = Path()
 
 
@@ -47,6 +53,7 @@ class TextFit:
     merges: np.ndarray | None = None  # of BPE
     vectors: np.ndarray | None = None  # of each token of the vocabulary, float32 `[tokens, size]`
     synonyms: np.ndarray | None = None  # of each id, as `read_synonyms` gives them
+    homophones: np.ndarray | None = None  # the same
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fit as named arrays."""
@@ -149,7 +156,7 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str, folder: Path = _HERE)
         )
     if spec.vectors in ("mean", "ids"):
         fit = TextFit(spec, tuple(_in_order(spec, terms, merges)), merges=merges)
-        return _with_synonyms(_with_vectors(fit, folder), tokens_of, folder)
+        return _with_alternatives(_with_vectors(fit, folder), tokens_of, folder)
     vocabulary = sorted(_most_frequent(terms, spec.features))
     if spec.vectors == "counts":
         return TextFit(spec, tuple(vocabulary), merges=merges)
@@ -175,12 +182,23 @@ def _with_vectors(fit: TextFit, folder: Path) -> TextFit:
     return replace(fit, vectors=vectors)
 
 
-def _with_synonyms(fit: TextFit, tokens_of: Callable[[str], list[str]], folder: Path) -> TextFit:
-    """The fit with the alternatives of its ids, if the spec names a file of them."""
-    if fit.spec.synonyms is None or not fit.ids:
-        return fit
+def _with_alternatives(
+    fit: TextFit, tokens_of: Callable[[str], list[str]], folder: Path
+) -> TextFit:
+    """The fit with the alternatives of its ids, by the files that the spec names."""
     ids = {token: number for number, token in enumerate(fit.vocabulary, FIRST_ID)}
-    return replace(fit, synonyms=read_synonyms(_in(folder, fit.spec.synonyms), ids, tokens_of))
+
+    def read(file: str | None, name: str) -> np.ndarray | None:
+        if file is None or not fit.ids:
+            return None
+        return read_synonyms(_in(folder, file), ids, tokens_of, f"data.text.{name}")
+
+    spec = fit.spec
+    return replace(
+        fit,
+        synonyms=read(spec.synonyms, "synonyms"),
+        homophones=read(spec.homophones, "homophones"),
+    )
 
 
 def _in(folder: Path, named: str) -> Path:

@@ -254,9 +254,9 @@ class FittedTransform:
 
     @property
     def of_files(self) -> list[np.ndarray]:
-        """What files beside the data say of words: their vectors, and their synonyms."""
-        both = (array for fit in self._texts.values() for array in (fit.vectors, fit.synonyms))
-        return [array for array in both if array is not None]
+        """What files beside the data say of words: their vectors, and their alternatives."""
+        vectors = [fit.vectors for fit in self._texts.values()]
+        return [array for array in (*vectors, *self.alternatives.values()) if array is not None]
 
     @property
     def embeddings(self) -> np.ndarray | None:
@@ -264,9 +264,11 @@ class FittedTransform:
         return next((fit.embeddings for fit in self._texts.values()), None)
 
     @property
-    def synonyms(self) -> np.ndarray | None:
-        """What may stand in the place of each id, as `read_synonyms` gives it; None without."""
-        return next((fit.synonyms for fit in self._texts.values()), None)
+    def alternatives(self) -> dict[str, np.ndarray]:
+        """What may stand in the place of each id, as `read_synonyms` gives it, by its leaf."""
+        fit = next(iter(self._texts.values()), None)
+        named = {} if fit is None else {"synonyms": fit.synonyms, "homophones": fit.homophones}
+        return {name: array for name, array in named.items() if array is not None}
 
     @cached_property
     def _texts(self) -> Mapping[int, TextFit]:

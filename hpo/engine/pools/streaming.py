@@ -208,7 +208,7 @@ class Stream:
         self._validation = None if piece else jax.device_put(held_rows(rows), device)
         self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
         self._beside = {
-            "synonyms": jax.device_put(data.transform.synonyms, device),
+            "alternatives": jax.device_put(data.transform.alternatives, device),
             "teacher": jax.device_put(data.teacher, device),
         }
 

@@ -41,14 +41,14 @@ class DeviceData:
 
     `train` holds arrays `[N, ...]`, or `[slots, rows, ...]` where `is_chunked`. `validation` holds
     arrays `[chunks, rows, ...]`, or an index of rows; it is None where the split is streamed, and
-    `piece` then has the shapes in which its rows come. `synonyms` are those of `data.text`, and
+    `piece` then has the shapes in which its rows come. `alternatives` are those of words, and
     `teacher` the networks of a teacher that answers within a step.
     """
 
     train: Batch
     validation: Batch | Index | None
     piece: Batch | None = None
-    synonyms: AnyArray | None = None
+    alternatives: Mapping[str, AnyArray] = field(default_factory=dict)
     teacher: tuple[Any, ...] = ()
     is_chunked: bool = field(default=False, metadata={"static": True})
 
@@ -98,7 +98,7 @@ def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     return DeviceData(
         data.resident,
         rows(data.validation),
-        synonyms=data.transform.synonyms,
+        alternatives=data.transform.alternatives,
         teacher=data.teacher,
     )
 

@@ -137,7 +137,7 @@ def _gradient(
         batch = fed(data.train, rows, feed)
         draws = Draws(key, batch["y"].shape[0], first_row)
         codes = len(program.categories)
-        batch = changed_batch(spec.augment, batch, draws, codes, feed, data.synonyms)
+        batch = changed_batch(spec.augment, batch, draws, codes, feed, data.alternatives)
         if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}

@@ -191,6 +191,8 @@ class Text(Spec):
     synonyms: Annotated[Static[str | None], ReadWhere("vectors", ("ids",))] = None
     """A file for `augment.synonyms`: in each line a word and what may stand in its place, divided
     by tabs."""
+    homophones: Annotated[Static[str | None], ReadWhere("vectors", ("ids",))] = None
+    """The same for `augment.homophones`: words that sound alike."""
 
     @model_validator(mode="after")
     def _with_files(self) -> Text:
@@ -198,18 +200,19 @@ class Text(Spec):
             raise ValueError(
                 "vectors: mean needs embeddings: name a file with a vector of each word"
             )
-        if self.synonyms is not None and self.tokens in ("bpe", "bytes"):
-            raise ValueError(
-                f"synonyms are whole words, and tokens: {self.tokens} are parts of them: write "
-                "tokens: words, or remove synonyms"
-            )
+        for name in ("synonyms", "homophones"):
+            if getattr(self, name) is not None and self.tokens in ("bpe", "bytes"):
+                raise ValueError(
+                    f"{name} are whole words, and tokens: {self.tokens} are parts of them: write "
+                    f"tokens: words, or remove {name}"
+                )
         return self
 
     @property
     def files(self) -> dict[str, str]:
         """The leaves that name a file, and their files."""
-        both = {"embeddings": self.embeddings, "synonyms": self.synonyms}
-        found = {leaf: file for leaf, file in both.items() if file is not None}
+        named = {name: getattr(self, name) for name in ("embeddings", "synonyms", "homophones")}
+        found = {leaf: file for leaf, file in named.items() if file is not None}
         if isinstance(self.stop_words, str) and self.stop_words not in ("none", "english"):
             found["stop_words"] = self.stop_words
         return found

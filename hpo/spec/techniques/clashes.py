@@ -98,6 +98,8 @@ def lacking(data: DataSpec) -> dict[Need, str]:
         found["labels"] = task
     if data.text.synonyms is None:
         found["synonyms"] = "data.text.synonyms names none"
+    if data.text.homophones is None:
+        found["homophones"] = "data.text.homophones names none"
     known = READERS if isinstance(data.dataset, Spec) else DATASETS
     own = isinstance(data.dataset, Spec)
     name = next(iter(type(data.dataset).model_fields)) if own else data.dataset

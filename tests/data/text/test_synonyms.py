@@ -52,6 +52,19 @@ def test_a_fit_of_features_reads_no_file():
     assert fit_texts(TEXTS, Text(stop_words=(), synonyms="none.tsv"), "review").synonyms is None
 
 
+def test_words_that_sound_alike_are_in_a_file_of_their_own(tmp_path):
+    (tmp_path / "s.tsv").write_text("good\tgreat\n")
+    (tmp_path / "h.tsv").write_text("great\tgood\n")
+    spec = Text(stop_words=(), vectors="ids", synonyms="s.tsv", homophones="h.tsv")
+    fit = fit_texts(TEXTS, spec, "review", tmp_path)
+    own = {word: number for number, word in enumerate(fit.vocabulary, 2)}
+    assert fit.synonyms[-1] == own["great"]
+    assert fit.homophones[-1] == own["good"]
+    (tmp_path / "h.tsv").write_text("")
+    with pytest.raises(DataError, match=r"data\.text\.homophones: \S+h\.tsv: has no word"):
+        fit_texts(TEXTS, spec, "review", tmp_path)
+
+
 @pytest.mark.parametrize("tokens", ["bpe", "bytes"])
 def test_parts_of_words_have_none(tokens):
     with pytest.raises(ValidationError, match=rf"whole words, and tokens: {tokens} are parts"):

@@ -111,7 +111,7 @@ def test_a_technique_for_other_data_is_refused_with_what_the_data_are() -> None:
 
 
 def test_a_data_section_tells_of_tables_and_tasks() -> None:
-    synonyms = {"synonyms": "data.text.synonyms names none"}
+    synonyms = {name: f"data.text.{name} names none" for name in ("synonyms", "homophones")}
     assert lacking(_training("balanced").data) == {**synonyms, "images": "iris is a table"}
     assert lacking(_training("flip").data) == synonyms
     assert lacking(_training("synonyms").data) == {"images": "csv is a table"}

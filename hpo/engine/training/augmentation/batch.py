@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hpo.engine.program import is_off
@@ -12,7 +14,7 @@ from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
 from hpo.engine.training.augmentation.policies import draws_operations, with_operations
 from hpo.engine.training.augmentation.series import with_magnitude, with_warp, with_window_warp
-from hpo.engine.training.augmentation.text import with_synonyms, without_words
+from hpo.engine.training.augmentation.text import with_alternatives, without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
 
@@ -23,12 +25,12 @@ def changed(
     draws: Draws,
     codes: int,
     feed: Batch,
-    synonyms: Any = None,
+    alternatives: Mapping[str, Any] = MappingProxyType({}),
 ) -> Batch:
     """The rows of a batch, changed; their first `codes` columns hold codes of categories.
 
     Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
-    `synonyms` are those of `DeviceData`.
+    `alternatives` are those of `DeviceData`.
     """
     x, moving = batch["x"], {}
     if draws_operations(augment):
@@ -60,7 +62,9 @@ def changed(
     if not is_off(augment.same_class):
         x = with_kin(x, batch["y"], augment.same_class, draws, codes)
     if not is_off(augment.synonyms):
-        x = with_synonyms(x, augment.synonyms, synonyms, draws)
+        x = with_alternatives(x, augment.synonyms, alternatives["synonyms"], draws, 33)
+    if not is_off(augment.homophones):
+        x = with_alternatives(x, augment.homophones, alternatives["homophones"], draws, 35)
     if not is_off(augment.word_dropout):
         x = without_words(x, augment.word_dropout, draws)
     batch = {**batch, **moving, "x": x}

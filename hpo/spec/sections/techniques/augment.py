@@ -90,5 +90,7 @@ class Augment(Spec):
     synonyms: Knob[_Probability] = 0.0
     """The chance that a token of a text becomes one of those that `data.text.synonyms` lists for
     it."""
+    homophones: Knob[_Probability] = 0.0
+    """The same by `data.text.homophones`."""
     word_dropout: Knob[Share] = 0.0
     """The chance that a token of a text is left out."""

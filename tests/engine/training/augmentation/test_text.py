@@ -5,8 +5,10 @@ import numpy as np
 from scipy.stats import binom, chisquare
 
 from hpo.engine.models.dropout import mask_key
+from hpo.engine.training.augmentation.batch import changed
 from hpo.engine.training.augmentation.draws import Draws
-from hpo.engine.training.augmentation.text import with_synonyms, without_words
+from hpo.engine.training.augmentation.text import with_alternatives, without_words
+from hpo.spec.sections.techniques.augment import Augment
 
 
 def test_a_share_of_the_tokens_is_padding_and_the_others_stay():
@@ -31,7 +33,7 @@ def _draws(rows, first_row=0):
 
 
 def _replaced(x, probability):
-    return np.asarray(with_synonyms(x, probability, jnp.array(TABLE), _draws(len(x))))
+    return np.asarray(with_alternatives(x, probability, jnp.array(TABLE), _draws(len(x)), 33))
 
 
 def test_synonyms_are_those_that_numpy_takes_by_the_same_draws():
@@ -65,7 +67,20 @@ def test_the_share_of_replaced_words_is_binomial_and_that_of_probability_0_is_no
     np.testing.assert_array_equal(_replaced(x, 0.0), x)
 
 
+def test_synonyms_and_homophones_are_drawn_by_themselves():
+    augment = Augment(synonyms=0.5, homophones=0.5)
+    other = np.array([9, 9, 9, 10, 10, 10, 10, 10, 10, 4], np.int32)  # of 2: 4
+    x, draws = np.full((64, 5), 2, np.int32), _draws(64)
+    both = {"synonyms": jnp.array(TABLE), "homophones": jnp.array(other)}
+    found = changed(augment, {"x": x}, draws, 0, {}, both)["x"]
+    # Homophones come after synonyms, and the id 2 has one that no synonym is.
+    first = _replaced(x, 0.5)
+    is_alike = (np.asarray(draws.uniform(35, (5,))) < 0.5) & (first == 2)
+    np.testing.assert_array_equal(found, np.where(is_alike, 4, first))
+    assert 0 < is_alike.sum() < (first == 2).sum()
+
+
 def test_the_draws_of_a_row_depend_on_its_place_in_the_whole_batch_alone():
     x = np.full((8, 5), 2, np.int32)
-    half = with_synonyms(x[4:], 0.5, jnp.array(TABLE), _draws(4, 4))
+    half = with_alternatives(x[4:], 0.5, jnp.array(TABLE), _draws(4, 4), 33)
     np.testing.assert_array_equal(half, _replaced(x, 0.5)[4:])
