@@ -205,7 +205,15 @@ def compress(
         check_free(folder, force)
         wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
         experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
-        _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
+        _trained(
+            experiment,
+            folder,
+            device,
+            force=force,
+            trust_code=trust_code,
+            is_quiet=quiet,
+            must_converge=True,
+        )
         found = before_and_after(model, folder)
     if as_json:
         print_json({"folder": out, **found.to_plain()})
@@ -223,6 +231,7 @@ def _trained(
     is_quiet: bool,
     refit: bool = False,
     kept: KeptTrial | None = None,
+    must_converge: bool = False,
 ) -> Trained:
     """Train one configuration, and show how it gets on."""
     from hpo.api.running import run_training
@@ -246,6 +255,7 @@ def _trained(
                 refit=refit,
                 trust_code=trust_code,
                 kept=kept,
+                must_converge=must_converge,
             )
         except StoppedError as stopped:
             display.say(str(stopped))

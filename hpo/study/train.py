@@ -61,11 +61,13 @@ from hpo.trained.card import card_of
 from hpo.trained.description import Description
 from hpo.trained.save import (
     CARD_FILE,
+    METRICS_FILE,
     MODEL_FILE,
     Trained,
     check_free,
     save_trained,
 )
+from hpo.trial import is_finite
 
 if TYPE_CHECKING:
     from hpo.study.kept.files import KeptTrial  # imports the database, which hpo train needs not
@@ -81,6 +83,7 @@ def train_to_folder(
     is_replaced: bool = False,
     is_refit: bool = False,
     kept: KeptTrial | None = None,
+    must_converge: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
@@ -89,11 +92,13 @@ def train_to_folder(
 
     `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
     over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights that a search has `kept` of the trial are taken as they are.
+    Weights that a search has `kept` of the trial are taken as they are. A training that diverges
+    replaces no model, and with `must_converge` writes none.
 
     Raises:
         StoppedError: once `stop` is set.
-        HpoError: for a folder in the way, and for data or a model that do not fit.
+        HpoError: for a training that diverges so, for a folder in the way, and for data or a model
+            that do not fit.
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
@@ -128,9 +133,19 @@ def train_to_folder(
         model = _refitted(model, one, whole, time.monotonic() - start)
     look()
     stop.end()  # the model is saved whole
+    if (must_converge or (folder / METRICS_FILE).exists()) and not _has_converged(model):
+        checkpoint.delete()
+        raise HpoError(
+            f"{folder}: is not written, because the training diverged: its loss is not finite. "
+            "Give a smaller learning rate."
+        )
     trained = _saved(folder, experiment, model, provenance)
     checkpoint.delete()
     return trained
+
+
+def _has_converged(model: Model) -> bool:
+    return is_finite(model.trained.curve[-1].metrics)
 
 
 def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
