@@ -17,12 +17,14 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.lanes import operations
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.batches import host_data
+from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.supervised import abstract_lane
 from hpo.engine.training.task import task_of
 from hpo.registry import METRICS, MODELS
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment, require_search
+from hpo.spec.sections.compression.teacher import teacher_of
 from tests.checkout import ROOT
 from tests.engine.samples import a_split, a_training, tiny_data
 
@@ -45,6 +47,9 @@ def stand_in(experiment: Experiment) -> DataSet:
         return DataSet("segmentation", Split(masks[0]), Split(masks[1]), None, 2, "")
     if has_tokens(experiment):
         parts = Split(ids[0]), Split(ids[1])
+    if teacher_of(experiment.training):
+        answers = rng.standard_normal((rows, 3)).astype(np.float32)
+        parts = Split({**parts[0].arrays, ANSWERS: answers}), parts[1]
     if "classification" in tasks:
         return DataSet("classification", *parts, None, 3, "")
     train, validation = (Split({"x": part.x, "y": part.x[:, 0]}) for part in parts)

@@ -121,6 +121,10 @@ class Service:
                 pieces = [*answers(self.model, new, _batch_of(new))]
         except RequestError:
             raise
+        except UnicodeEncodeError:  # JSON may escape a half of a surrogate pair, such as "\\ud800"
+            raise RequestError(
+                422, "a text holds half a character, which has no bytes: send it whole."
+            ) from None
         except HpoError as error:
             raise RequestError(422, str(error).replace(FRAME, "the rows", 1)) from None
         found = [row for piece in pieces for row in _plain_rows(piece)]

@@ -209,6 +209,13 @@ def test_a_body_of_unclear_length_ends_the_connection(client: Client, lengths: s
     assert b"Connection: close" in reply
 
 
+@pytest.mark.parametrize("row", [{"city": "\ud800"}, {**ROW, "city": "\ud800"}])
+def test_half_a_character_is_refused(client: Client, row: Any) -> None:
+    reply = client.predict(row)  # which JSON escapes, and UTF-8 has not
+    assert reply.status == 422
+    assert "half a character" in reply.error
+
+
 @pytest.mark.parametrize("path", ["/", "/health"])
 def test_head_is_answered_as_get_without_a_body(client: Client, path: str) -> None:
     head, page = client.ask("HEAD", path, headers={}), client.ask("GET", path)
