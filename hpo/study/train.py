@@ -113,11 +113,7 @@ def train_to_folder(
     checkpoint = Checkpoint(folder, about, experiment.study.checkpoint_seconds)
     point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, provenance)
     start -= point.seconds if point else 0.0
-    if isinstance(training, Training):
-        experiment = experiment if point is None else point.settled(experiment)
-        experiment = settled_precision(experiment, data, device, around.cache, say)
-        settled = experiment.training.train.precision
-        training = with_leaves(training, {"train.precision": settled})
+    experiment, training = _settled(experiment, training, point, data, device, around, say)
     runs = Runs(training, data, device.platform, _objective_of(experiment))
     point = _taken_up(runs, point, say)
     pool = _pool(runs, training, data, device, around.cache, point, say)
@@ -133,19 +129,44 @@ def train_to_folder(
         model = _refitted(model, one, whole, time.monotonic() - start)
     look()
     stop.end()  # the model is saved whole
-    if (must_converge or (folder / METRICS_FILE).exists()) and not _has_converged(model):
-        checkpoint.delete()
-        raise HpoError(
-            f"{folder}: is not written, because the training diverged: its loss is not finite. "
-            "Give a smaller learning rate."
-        )
+    if must_converge or (folder / METRICS_FILE).exists():
+        _check_converged(folder, model, checkpoint)
     trained = _saved(folder, experiment, model, provenance)
     checkpoint.delete()
     return trained
 
 
-def _has_converged(model: Model) -> bool:
-    return is_finite(model.trained.curve[-1].metrics)
+def _settled(
+    experiment: Experiment,
+    training: Any,
+    point: Point | None,
+    data: DataSet,
+    device: Any,
+    around: Surroundings,
+    say: Callable[[str], None],
+) -> tuple[Experiment, Any]:
+    """An experiment and its training with a precision, which a `point` of it may have measured."""
+    if not isinstance(training, Training):
+        return experiment, training
+    experiment = experiment if point is None else point.settled(experiment)
+    experiment = settled_precision(experiment, data, device, around.cache, say)
+    settled = experiment.training.train.precision
+    return experiment, with_leaves(training, {"train.precision": settled})
+
+
+def _check_converged(folder: Path, model: Model, checkpoint: Checkpoint) -> None:
+    """Refuse a model whose loss is not finite, and let no training go on with it.
+
+    Raises:
+        HpoError: for such a model.
+    """
+    if is_finite(model.trained.curve[-1].metrics):
+        return
+    checkpoint.delete()
+    raise HpoError(
+        f"{folder}: is not written, because the training diverged: its loss is not finite. Give a "
+        "smaller learning rate."
+    )
 
 
 def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
