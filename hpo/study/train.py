@@ -97,8 +97,7 @@ def train_to_folder(
 
     Raises:
         StoppedError: once `stop` is set.
-        HpoError: for a training that diverges so, for a folder in the way, and for data or a model
-            that do not fit.
+        HpoError: for a folder in the way, data that do not fit, and a training that diverges so.
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
