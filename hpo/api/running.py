@@ -86,10 +86,12 @@ def run_training(
     refit: bool = False,
     trust_code: bool = False,
     kept: KeptTrial | None = None,
+    must_converge: bool = False,
 ) -> Trained:
     """Train one configuration in this process and keep the model in `folder`.
 
-    Weights of `kept`, the trial that it is of, are taken where a search has kept them.
+    Weights of `kept`, the trial that it is of, are taken where a search has kept them. With
+    `must_converge`, a training that diverges is an error.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -107,7 +109,9 @@ def run_training(
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
-    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit, kept)
+    return train_to_folder(
+        experiment, folder, around, watch, say, stop, force, refit, kept, must_converge
+    )
 
 
 def run_ensemble(

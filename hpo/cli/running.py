@@ -30,6 +30,7 @@ from hpo.errors import HpoError
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
     from hpo.study.kept.files import KeptTrial
+    from hpo.trained.compress import Compressed, Wanted
     from hpo.trained.save import Trained
 
 
@@ -190,10 +191,9 @@ def compress(
 
     Example: hpo compress model/ -o small/ --sparsity 0.8 --bits 4
     """
-    from hpo.api.surroundings import data_home
     from hpo.data.remote import url_of
     from hpo.report.models.compressed import compressed_view
-    from hpo.trained.compress import WHOLE, Wanted, before_and_after, compressing
+    from hpo.trained.compress import WHOLE, Wanted
     from hpo.trained.remote import written_to
     from hpo.trained.save import check_free
 
@@ -204,13 +204,40 @@ def compress(
     with written_to(out, is_replaced=force) as folder:
         check_free(folder, force)
         wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
-        experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
-        _trained(experiment, folder, device, force=force, trust_code=trust_code, is_quiet=quiet)
-        found = before_and_after(model, folder)
+        found = _compressed(
+            model, wanted, folder, device, force=force, trust_code=trust_code, is_quiet=quiet
+        )
     if as_json:
         print_json({"folder": out, **found.to_plain()})
         return
     print_ending(compressed_view(found, model, out))
+
+
+def _compressed(
+    model: Path,
+    wanted: Wanted,
+    folder: Path,
+    device: str | None,
+    *,
+    force: bool,
+    trust_code: bool,
+    is_quiet: bool,
+) -> Compressed:
+    """Train a model to be smaller, and compare both."""
+    from hpo.api.surroundings import data_home
+    from hpo.trained.compress import before_and_after, compressing
+
+    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
+    _trained(
+        experiment,
+        folder,
+        device,
+        force=force,
+        trust_code=trust_code,
+        is_quiet=is_quiet,
+        must_converge=True,
+    )
+    return before_and_after(model, folder)
 
 
 def _trained(
@@ -223,6 +250,7 @@ def _trained(
     is_quiet: bool,
     refit: bool = False,
     kept: KeptTrial | None = None,
+    must_converge: bool = False,
 ) -> Trained:
     """Train one configuration, and show how it gets on."""
     from hpo.api.running import run_training
@@ -246,6 +274,7 @@ def _trained(
                 refit=refit,
                 trust_code=trust_code,
                 kept=kept,
+                must_converge=must_converge,
             )
         except StoppedError as stopped:
             display.say(str(stopped))

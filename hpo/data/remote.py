@@ -62,22 +62,27 @@ def forget(url: str) -> None:
     _known.pop(url, None)
 
 
-def file_system(url: str, where: str) -> tuple[Any, str]:
+def file_system(url: str, where: str, *, is_out: bool = False) -> tuple[Any, str]:
     """The file system of a URL and the path in it; messages begin with `where`.
 
     Raises:
-        DataError: without fsspec or the package of that file system.
+        DataError: without fsspec or the package of that file system, and for a web server that is
+            to be written to.
     """
+    if is_out and url.lower().startswith(("http://", "https://")):
+        raise _unwritten(where, "a web server takes no files")
     try:
         import fsspec
     except ImportError:
         raise DataError(
             f"{where}: URLs need fsspec, which is not installed: run `pip install "
-            "'hpo-lanes[urls]'`, or copy the file."
+            f"'hpo-lanes[urls]'`, or {'give a folder' if is_out else 'copy the file'}."
         ) from None
     try:
         system, path = fsspec.core.url_to_fs(url)
     except Exception as error:  # each file system raises errors of its own packages
+        if is_out:
+            raise _unwritten(where, why(error)) from None
         raise _unfetched(where, error) from None
     return system, path
 
@@ -85,6 +90,13 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
 def why(error: Exception) -> str:
     """The error of a file system in one line."""
     return cut(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
+
+
+def _unwritten(where: str, reason: str) -> DataError:
+    return DataError(
+        f"{where}: nothing can be written there ({reason}): give a folder, or a URL such as "
+        "s3://bucket/model."
+    )
 
 
 def _unfetched(where: str, error: Exception) -> DataError:

@@ -61,11 +61,13 @@ from hpo.trained.card import card_of
 from hpo.trained.description import Description
 from hpo.trained.save import (
     CARD_FILE,
+    METRICS_FILE,
     MODEL_FILE,
     Trained,
     check_free,
     save_trained,
 )
+from hpo.trial import is_finite
 
 if TYPE_CHECKING:
     from hpo.study.kept.files import KeptTrial  # imports the database, which hpo train needs not
@@ -81,6 +83,7 @@ def train_to_folder(
     is_replaced: bool = False,
     is_refit: bool = False,
     kept: KeptTrial | None = None,
+    must_converge: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
@@ -89,11 +92,12 @@ def train_to_folder(
 
     `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
     over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights that a search has `kept` of the trial are taken as they are.
+    Weights that a search has `kept` of the trial are taken as they are. A training that diverges
+    replaces no model, and with `must_converge` writes none.
 
     Raises:
         StoppedError: once `stop` is set.
-        HpoError: for a folder in the way, and for data or a model that do not fit.
+        HpoError: for a folder in the way, data that do not fit, and a training that diverges so.
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
@@ -108,11 +112,7 @@ def train_to_folder(
     checkpoint = Checkpoint(folder, about, experiment.study.checkpoint_seconds)
     point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, provenance)
     start -= point.seconds if point else 0.0
-    if isinstance(training, Training):
-        experiment = experiment if point is None else point.settled(experiment)
-        experiment = settled_precision(experiment, data, device, around.cache, say)
-        settled = experiment.training.train.precision
-        training = with_leaves(training, {"train.precision": settled})
+    experiment, training = _settled(experiment, training, point, data, device, around, say)
     runs = Runs(training, data, device.platform, _objective_of(experiment))
     point = _taken_up(runs, point, say)
     pool = _pool(runs, training, data, device, around.cache, point, say)
@@ -128,9 +128,44 @@ def train_to_folder(
         model = _refitted(model, one, whole, time.monotonic() - start)
     look()
     stop.end()  # the model is saved whole
+    if must_converge or (folder / METRICS_FILE).exists():
+        _check_converged(folder, model, checkpoint)
     trained = _saved(folder, experiment, model, provenance)
     checkpoint.delete()
     return trained
+
+
+def _settled(
+    experiment: Experiment,
+    training: Any,
+    point: Point | None,
+    data: DataSet,
+    device: Any,
+    around: Surroundings,
+    say: Callable[[str], None],
+) -> tuple[Experiment, Any]:
+    """An experiment and its training with a precision, which a `point` of it may have measured."""
+    if not isinstance(training, Training):
+        return experiment, training
+    experiment = experiment if point is None else point.settled(experiment)
+    experiment = settled_precision(experiment, data, device, around.cache, say)
+    settled = experiment.training.train.precision
+    return experiment, with_leaves(training, {"train.precision": settled})
+
+
+def _check_converged(folder: Path, model: Model, checkpoint: Checkpoint) -> None:
+    """Refuse a model whose loss is not finite, and let no training go on with it.
+
+    Raises:
+        HpoError: for such a model.
+    """
+    if is_finite(model.trained.curve[-1].metrics):
+        return
+    checkpoint.delete()
+    raise HpoError(
+        f"{folder}: is not written, because the training diverged: its loss is not finite. Give a "
+        "smaller learning rate."
+    )
 
 
 def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:

@@ -16,7 +16,7 @@ from hpo.spec.load import load_document
 from hpo.spec.words import shown
 from hpo.trained.load import TrainedModel, data_fingerprint, read_spec
 from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SplitMetrics
-from hpo.trained.weights import weight_bytes
+from hpo.trained.weights import read_weights, weight_bytes
 
 # How many bits a weight has that is not rounded.
 WHOLE = 32
@@ -76,6 +76,8 @@ def compressing(
         HpoError: for a folder without such a model, and for data that are not there.
     """
     document = smaller_document(folder, wanted)
+    if wanted.rank is not None:
+        _check_rank(folder, wanted.rank)
     why: list[str] = []
     wrong: list[SpecError] = []
     for start in (starts := (Path(), folder.parent, folder / CODE_FOLDER)):
@@ -152,6 +154,26 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         "compression": {**_of_answers(values), **_compression(wanted)},
         "train": train,
     }
+
+
+def _check_rank(folder: Path, rank: int) -> None:
+    """Refuse a rank by which the hidden layers of a model have no fewer weights.
+
+    Raises:
+        HpoError: for such a rank.
+    """
+    before = ends = 0
+    for name, array in read_weights(folder, str(folder)).arrays.items():
+        if name.startswith("params/linears/") and name.endswith("kernel"):
+            before += array.size
+            # Of a product of two arrays, one has the inputs and the other the outputs.
+            ends += 0 if name.endswith("right/kernel") else array.shape[0]
+            ends += 0 if name.endswith("left/kernel") else array.shape[1]
+    if rank * ends >= before:
+        raise HpoError(
+            f"--rank {rank}: the hidden layers would have {rank * ends:,} weights, and have "
+            f"{before:,}: give a smaller rank, or leave it out."
+        )
 
 
 def _without_a_model(folder: Path) -> HpoError:

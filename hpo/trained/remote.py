@@ -139,7 +139,7 @@ def _listed(url: str, *, is_replaced: bool) -> list[str]:
     Raises:
         HpoError: for files of others, or a model unless `is_replaced`.
     """
-    system, path = file_system(url, f"-o {url}")
+    system, path = file_system(url, f"-o {url}", is_out=True)
     try:
         files = [PurePosixPath(one).relative_to(path).as_posix() for one in _files(system, path)]
         found = [one for one in files if not one.startswith(f"{_ARRIVING}/")]
@@ -181,7 +181,7 @@ def _send(folder: Path, url: str, listed: list[str]) -> None:
 
     No half of a model is read: `metrics.json` goes first and comes last.
     """
-    system, path = file_system(url, f"-o {url}")
+    system, path = file_system(url, f"-o {url}", is_out=True)
     arriving, names = f"{path}/{_ARRIVING}", files_of(folder)
     try:
         for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,10 +47,11 @@ def check_out(path: Path, *, replace: bool, endings: Sequence[str]) -> None:
     """Refuse a place for answers before anything is read for it.
 
     Raises:
-        HpoError: for an ending that says no format, or a file that exists without `replace`.
+        HpoError: for a URL, an ending that says no format, or a file that exists without `replace`.
     """
     if path == STDOUT:
         return
+    check_here(path)
     if path.suffix.lower() not in endings:
         raise HpoError(
             f"-o {path}: its name says no format: end it in {', '.join(endings)}, or give - for "
@@ -59,6 +61,16 @@ def check_out(path: Path, *, replace: bool, endings: Sequence[str]) -> None:
         raise HpoError(f"-o {path}: cannot be written there: give a file in a folder that exists.")
     if path.exists() and not replace:
         raise HpoError(f"-o {path}: exists: give another name, or --force to replace it.")
+
+
+def check_here(path: Path) -> None:
+    """Refuse a URL, whose slashes are one in a path.
+
+    Raises:
+        HpoError: for a URL.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise HpoError("-o: a URL cannot be written here: give a path, then copy what it holds.")
 
 
 def write_answers(path: Path, pieces: Iterable[Columns]) -> None:

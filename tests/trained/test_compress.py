@@ -115,6 +115,13 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
         assert told["metrics"][when] == own
     assert told["same_rows"] is True
     assert "compression" in (tmp_path / "small" / "spec.yaml").read_text()
+    # Neither a rank that saves nothing nor a training that diverges writes a model. Eleven inputs
+    # have four units.
+    refused = hpo("compress", "model", "-o", "new", "--rank", "1000")
+    assert "the hidden layers would have 15,000 weights, and have 44" in refused.err
+    diverged = hpo("compress", "model", "-o", "small", "--force", "--learning-rate", "1e30")
+    assert "small: is not written, because the training diverged" in diverged.err
+    assert json.loads((tmp_path / "small" / "metrics.json").read_text())["metrics"] == own
     # It answers as any model does, without the one that it came from.
     shutil.rmtree(tmp_path / "model")
     found = hpo_package.load("small").score("table.csv")

@@ -138,6 +138,12 @@ def test_a_url_with_a_password_is_refused_and_not_shown(memory: Any) -> None:
             assert "geheim" not in str(refused.value)
 
 
+def test_a_web_server_and_an_unknown_one_are_no_places_for_a_model() -> None:
+    for url in ("https://host/model", "nowhere://host/model"):
+        with pytest.raises(HpoError, match=r"-o \w+://host/model: nothing can be written there"):
+            written_to(url, is_replaced=False).__enter__()
+
+
 def test_a_url_that_ends_in_dots_has_a_folder_of_its_own(memory: Any) -> None:
     assert written_to("memory://bucket/..", is_replaced=True).__enter__().name == "model"
 

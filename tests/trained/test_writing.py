@@ -1,6 +1,7 @@
 """Answers in files."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,8 @@ def test_a_place_that_does_not_suit_is_refused_first(tmp_path, name, told):
         check_out(tmp_path / name, replace=False, endings=ENDINGS)
     if name == "old.csv":
         check_out(tmp_path / name, replace=True, endings=ENDINGS)
+    with pytest.raises(HpoError, match="-o: a URL cannot be written here: give a path"):
+        check_out(Path("s3://bucket/answers.csv"), replace=False, endings=ENDINGS)
 
 
 def test_what_fails_halfway_leaves_no_file(tmp_path):

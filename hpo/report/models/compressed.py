@@ -18,8 +18,10 @@ def compressed_view(found: Compressed, before: Path, after: str) -> RenderableTy
     table = Table.grid(padding=(0, 2))
     heads = ("", before.name, Path(after).name, "change")
     table.add_row(*(Text(head, "dim", justify="right" if head else "left") for head in heads))
-    times = found.bytes_before / found.bytes_after
-    sizes = f"{found.bytes_before:,}", f"{found.bytes_after:,}", f"{times:.1f} times fewer"
+    times, change = found.bytes_before / found.bytes_after, "times fewer"
+    if times < 1:
+        times, change = 1 / times, "times as many"
+    sizes = f"{found.bytes_before:,}", f"{found.bytes_after:,}", f"{times:.1f} {change}"
     table.add_row(Text("bytes", "dim"), *(Text(text, justify="right") for text in sizes))
     for split, old in found.before.items():
         new = found.after.get(split)

@@ -27,6 +27,7 @@ from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
+from hpo.trained.writing import check_here
 
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
 TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
@@ -275,8 +276,9 @@ def check_free(path: Path, files: set[str], *, is_replaced: bool) -> None:
     """Refuse a place for an export: a folder of these files, or a file where there are none.
 
     Raises:
-        HpoError: for what stands there already.
+        HpoError: for a URL, and for what stands there already.
     """
+    check_here(path)
     if path.is_symlink() or not path.absolute().parent.is_dir():
         raise HpoError(f"-o {path}: cannot be written there: give a name in a folder that exists.")
     if not path.exists():

@@ -26,4 +26,8 @@ def test_a_model_is_shown_before_and_after(is_comparable: bool) -> None:
         ["validation", "loss", "0.5000", "0.7500", "+0.2500"],
         ["validation", "accuracy", "0.9000", "0.8750", "-0.0250"],
     ]
+    with console.capture() as printed:
+        found = Compressed(1000, 4000, before, after, is_comparable)
+        console.print(compressed_view(found, Path("a/model"), "small"))
+    assert "1,000 4,000 4.0 times as many" in " ".join(printed.get().split())
     assert ("metrics are of other rows" in printed.get()) is not is_comparable

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, NonNegative, Positive, Spec
-from hpo.spec.sections.models.pretrained import folder_trouble
+from hpo.spec.sections.models.pretrained import TrainedFolder, folder_trouble
 
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
@@ -26,7 +26,7 @@ class Teacher(Spec):
     # Written so, because `from` is a word of Python's own.
     __annotations__ = {
         "from": Annotated[
-            str | None,
+            TrainedFolder | None,
             Field(
                 default=None, description="A folder of hpo train or hpo ensemble, on the same data."
             ),

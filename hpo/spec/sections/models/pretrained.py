@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from hpo.errors import SpecError
 from hpo.space import SearchSpace
@@ -19,13 +19,22 @@ FROM = "model.from"
 _FILES = ("metrics.json", "spec.yaml")
 
 
+def _here(name: str) -> str:
+    if "://" in name:
+        raise ValueError("a model is read from a folder on this machine, not from a URL: copy it")
+    return name
+
+
+TrainedFolder = Annotated[str, AfterValidator(_here)]
+
+
 class Pretrained(Spec):
     """What every model has: where its first weights come from."""
 
     # Written so, because `from` is a word of Python's own.
     __annotations__ = {
         "from": Annotated[
-            str | None,
+            TrainedFolder | None,
             Mark.HOST,
             Field(
                 default=None,

@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from hpo.errors import SpecError
 from hpo.spec.load import load_document
 from hpo.spec.marks import Mark, mark_of
 from hpo.spec.sections.models.images import Cnn
@@ -47,6 +48,13 @@ def test_a_space_may_try_several_folders_and_none(base):
     assert mistakes(experiment) == [
         "model.from: 'other' is not there: give a folder that hpo train wrote"
     ]
+
+
+def test_a_folder_by_url_is_one_sentence(base):
+    url = {"from": "s3://bucket/model"}
+    for parts in ({"model": document(**url)["model"]}, {"compression": {"teacher": url}}):
+        with pytest.raises(SpecError, match="on this machine, not from a URL: copy it"):
+            load_document({**document(), **parts}, base)
 
 
 @pytest.mark.parametrize(
