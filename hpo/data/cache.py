@@ -105,10 +105,8 @@ class DataCache:
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
             del used["text"]
-        else:
-            for name in ("synonyms", "homophones"):
-                if getattr(spec.text, name) is None:
-                    del used["text"][name]
+        for name in {"synonyms", "homophones"} - spec.text.files.keys():
+            used.get("text", {}).pop(name, None)
         if isinstance(spec.dataset, TableFile):
             for name in ("validation", "test"):
                 if getattr(spec.dataset, name) is None:

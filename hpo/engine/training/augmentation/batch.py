@@ -61,10 +61,9 @@ def changed(
         x = with_swaps(x, augment.swap_noise, draws)
     if not is_off(augment.same_class):
         x = with_kin(x, batch["y"], augment.same_class, draws, codes)
-    if not is_off(augment.synonyms):
-        x = with_alternatives(x, augment.synonyms, alternatives["synonyms"], draws, 33)
-    if not is_off(augment.homophones):
-        x = with_alternatives(x, augment.homophones, alternatives["homophones"], draws, 35)
+    for name, stream in (("synonyms", 33), ("homophones", 35)):
+        if not is_off(chance := getattr(augment, name)):
+            x = with_alternatives(x, chance, alternatives[name], draws, stream)
     if not is_off(augment.word_dropout):
         x = without_words(x, augment.word_dropout, draws)
     batch = {**batch, **moving, "x": x}
