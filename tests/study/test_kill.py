@@ -176,7 +176,7 @@ def test_a_killed_search_has_kept_the_weights_of_its_best_trials(tmp_path: Path)
     process = study.start("train", "flowers.yaml", "-o", "model")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert f"Takes the weights of trial {best[0]} that its search has kept" in errors
+    assert f"Uses the weights that the search kept for trial {best[0]}" in errors
     found = hpo.load(study.folder / "model").metrics["validation"]
     assert found is not None
     assert stored.best is not None
