@@ -318,6 +318,13 @@ _MOVING = (
     "compression.sparsity.end",
     "compression.sparsity.drop",
 )
+_WHOLE_NUMBERS = (
+    "compression.weights.bits",
+    "compression.weights.layers.first",
+    "compression.weights.layers.middle",
+    "compression.weights.layers.last",
+    "compression.weights.scales",
+)
 _COMPRESSION = {
     "magnitude_pruning": Technique(
         "compression.sparsity.name",
@@ -361,27 +368,14 @@ _COMPRESSION = {
         "compression.weights.name",
         "integer",
         f"{_ARXIV}/1712.05877",
-        numbers=(
-            "compression.weights.bits",
-            "compression.weights.layers.first",
-            "compression.weights.layers.middle",
-            "compression.weights.layers.last",
-            "compression.weights.scales",
-            "compression.weights.begin",
-        ),
+        numbers=(*_WHOLE_NUMBERS, "compression.weights.begin"),
         excludes=_BITS,
     ),
     "learned_weights": Technique(
         "compression.weights.name",
         "learned",
         f"{_ARXIV}/1902.08153",
-        numbers=(
-            "compression.weights.bits",
-            "compression.weights.layers.first",
-            "compression.weights.layers.middle",
-            "compression.weights.layers.last",
-            "compression.weights.scales",
-        ),
+        numbers=_WHOLE_NUMBERS,
         excludes=_BITS,
     ),
     "ternary_weights": Technique(

@@ -137,7 +137,7 @@ def train(
         print_line(f"{out} holds the model that was trained before; it is sent now.")
         return
     if found is not None:
-        print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
+        print_line(f"Trial {found.number} is the best of {experiment.name}.", is_stderr=True)
     with written_to(out, is_replaced=force) as folder:
         result = _trained(
             experiment,

@@ -23,7 +23,7 @@ def test_a_searched_spec_is_trained_as_its_best_trial(hpo, spec, tmp_path):
     assert "may vary: remove space, or use hpo search" in refused.err
     assert trained.code == 0, trained.err
     number, accuracy = re.search(r"# Trial (\d+) .* validation accuracy ([\d.]+)", best).groups()
-    assert trained.err.startswith(f"Trains trial {number}, the best of flowers.")
+    assert trained.err.startswith(f"Trial {number} is the best of flowers.")
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     assert metrics["validation"]["accuracy"] == pytest.approx(float(accuracy), abs=1e-4)
 
