@@ -38,7 +38,7 @@ def test_eight_folds_are_one_program_and_one_load(
         "train.merged=none",
         space={"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}},
     )
-    outcome = studies.run(experiment)
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
     assert (len(reads), outcome.progress.programs) == (1, 1)
     state, best = studies.state(experiment), outcome.progress.best
     assert best is not None

@@ -24,7 +24,7 @@ def test_a_rung_is_a_training_of_its_own_on_a_share_and_the_last_one_on_all_rows
     studies: Studies, tmp_path: Path
 ) -> None:
     experiment = an_experiment("search.scheduler.budget=share", "search.trials=4", space=RATE)
-    outcome = studies.run(experiment)
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
     state, best = studies.state(experiment), outcome.progress.best
     assert best is not None
     assert (best.epochs, best.is_full) == (4, True)

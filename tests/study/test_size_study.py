@@ -28,7 +28,7 @@ def test_a_space_varies_the_size_of_images(studies: Studies, tmp_path: Path) -> 
     overrides = ["search.scheduler={name: none}", "search.sampler={name: grid}", "train.epochs=2"]
     grid = {"data.image_size": {"choice": [4, 8]}, "optimizer.learning_rate": {"choice": [0.01]}}
     experiment = an_experiment(*overrides, "search.trials=2", space=grid, data=DIGITS)
-    outcome = studies.run(experiment)
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
     assert (outcome.progress.programs, len(studies.state(experiment))) == (2, 2)
     state = studies.state(experiment)
     for number, curve in enumerate(studies.curves(experiment)):
@@ -54,7 +54,7 @@ def test_a_rung_is_a_training_on_smaller_images_and_the_last_one_on_whole_ones(
     studies: Studies, tmp_path: Path
 ) -> None:
     experiment = an_experiment(*BY_SIZE, space=RATE, data=DIGITS)
-    outcome = studies.run(experiment)
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
     state, best = studies.state(experiment), outcome.progress.best
     assert best is not None
     assert (best.epochs, best.is_full) == (4, True)

@@ -48,7 +48,9 @@ def more(experiment, trials):
 def test_two_hundred_trials_over_its_floats_compile_one_program(tmp_path, studies: Studies):
     write_net(tmp_path)
 
-    outcome = studies.run(more(own_experiment(tmp_path, space=SPACE), 200))
+    outcome = studies.run(
+        more(own_experiment(tmp_path, space=SPACE), 200), cache=tmp_path / "fresh"
+    )
 
     assert outcome.progress.programs == 1
     assert len(studies.state(own_experiment(tmp_path, space=SPACE))) == 200
@@ -162,7 +164,7 @@ def with_loss(folder, trials=3):
 def test_a_number_that_a_loss_needs_in_python_is_static_and_the_others_share_a_program(
     tmp_path, studies: Studies
 ):
-    outcome = studies.run(with_loss(tmp_path))
+    outcome = studies.run(with_loss(tmp_path), cache=tmp_path / "fresh")
 
     assert outcome.progress.programs == 1
     (note,) = studies.state(with_loss(tmp_path)).notes
