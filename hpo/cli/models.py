@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hpo.trained.model import Model
 
 _LINE_SECONDS = 10.0
+SENT = "{} holds the model that was made before; it is sent now."
 
 
 def _local(place: str) -> Path:
@@ -347,16 +348,24 @@ def ensemble(
     from hpo.api.running import run_ensemble
     from hpo.api.winning import best_trials
     from hpo.report.models import ensemble as report
+    from hpo.spec.file.dump import dump_spec
     from hpo.spec.words import count_text
     from hpo.study.signals import StoppedError, stop_signals
-    from hpo.trained.remote import written_to
+    from hpo.trained.remote import send_again, written_to
 
     trials, objective = best_trials(study, storage, top, trust_code=trust_code)
+    how = [f"objective: {objective}", f"mean: {mean}", f"soup: {soup}"]
+    about = "\n".join(
+        [*how, *(f"trial {one.number}: {dump_spec(one.experiment.document)}" for one in trials)]
+    )
+    if send_again(out, about, is_replaced=force):
+        print_json({"folder": out, "sent": True}) if as_json else print_line(SENT.format(out))
+        return
     say = _saying(is_quiet=quiet)
     if len(trials) < top:
         say(f"{study} has {count_text(len(trials), 'trial')} that can be trained again.")
     with (
-        written_to(out, is_replaced=force) as folder,
+        written_to(out, is_replaced=force, about=about) as folder,
         stop_signals(lambda text: print_line(text, is_stderr=True)) as stop,
     ):
         try:
