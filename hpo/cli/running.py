@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hpo.api.surroundings import default_storage
-from hpo.cli.models import SENT, TrainedFolder, TrustModel
+from hpo.cli.models import TrainedFolder, TrustModel, sent_again
 from hpo.cli.options import (
     AsJson,
     Device,
@@ -30,6 +30,7 @@ from hpo.errors import HpoError
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
     from hpo.study.kept.files import KeptTrial
+    from hpo.trained.compress import Compressed, Wanted
     from hpo.trained.save import Trained
 
 
@@ -128,14 +129,13 @@ def train(
     from hpo.report.training import trained_view
     from hpo.spec.file.dump import dump_spec
     from hpo.spec.load import require_single
-    from hpo.trained.remote import holds_model, send_again, written_to
+    from hpo.trained.remote import holds_model, written_to
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
     experiment = require_single(experiment if found is None else found.experiment)
     about = dump_spec(experiment.document)
-    if send_again(out, about, is_replaced=force):
-        print_line(SENT.format(out))
+    if sent_again(out, about, force=force):
         return
     if found is not None:
         print_line(f"Trial {found.number} is the best of {experiment.name}.", is_stderr=True)
@@ -193,26 +193,47 @@ def compress(
 
     Example: hpo compress model/ -o small/ --sparsity 0.8 --bits 4
     """
-    from hpo.api.surroundings import data_home
     from hpo.data.remote import url_of
     from hpo.report.models.compressed import compressed_view
-    from hpo.spec.file.dump import dump_spec
-    from hpo.trained.compress import WHOLE, Wanted, before_and_after, compressing
-    from hpo.trained.remote import send_again, written_to
-    from hpo.trained.save import check_free
+    from hpo.trained.compress import WHOLE, Wanted
 
     if not (bits <= 8 or bits == WHOLE):
         raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
     if out == url_of(model) or Path(out).resolve() == model.resolve():
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
     wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
+    found = _compressed(model, wanted, out, device, force, trust_code, as_json, quiet)
+    if found is None:
+        return
+    if as_json:
+        print_json({"folder": out, **found.to_plain()})
+        return
+    print_ending(compressed_view(found, model, out))
+
+
+def _compressed(
+    model: Path,
+    wanted: Wanted,
+    out: str,
+    device: str | None,
+    force: bool,
+    trust_code: bool,
+    as_json: bool,
+    is_quiet: bool,
+) -> Compressed | None:
+    """Train a model to be smaller, and compare both; None where an earlier run has done so."""
+    from hpo.api.surroundings import data_home
+    from hpo.spec.file.dump import dump_spec
+    from hpo.trained.compress import before_and_after, compressing
+    from hpo.trained.remote import written_to
+    from hpo.trained.save import check_free
+
     if "://" not in out:
         check_free(Path(out), force)
     experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
     about = dump_spec(experiment.document)
-    if send_again(out, about, is_replaced=force):
-        print_json({"folder": out, "sent": True}) if as_json else print_line(SENT.format(out))
-        return
+    if sent_again(out, about, force=force, as_json=as_json):
+        return None
     with written_to(out, is_replaced=force, about=about) as folder:
         _trained(
             experiment,
@@ -220,14 +241,10 @@ def compress(
             device,
             force=force,
             trust_code=trust_code,
-            is_quiet=quiet,
+            is_quiet=is_quiet,
             must_converge=True,
         )
-        found = before_and_after(model, folder)
-    if as_json:
-        print_json({"folder": out, **found.to_plain()})
-        return
-    print_ending(compressed_view(found, model, out))
+        return before_and_after(model, folder)
 
 
 def _trained(
