@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Let Python search no garbage among the tests and modules, which live as long as it does.
 
-    JAX makes so many objects when it traces that the searches took a twentieth of the time.
+    JAX makes objects by the million when it traces: the searches took a twentieth of the time.
     """
     gc.collect()
     gc.freeze()
