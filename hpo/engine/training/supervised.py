@@ -18,7 +18,14 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.models.abstract import abstract_model, authored, is_authored, without_steps
+from hpo.engine.models.abstract import (
+    TEACHER_MAP,
+    abstract_model,
+    authored,
+    is_authored,
+    model_alone,
+    without_map,
+)
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.program import Program
@@ -422,7 +429,10 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
     if start is not None:
         drawn = {"params": own_params, "variables": own_variables}
         own_params, own_variables = started(start, drawn, program.outputs).values()
-    params = joined(padded(with_steps(training.compression, own_params), whole.params))
+    own_params = with_steps(training.compression, own_params)
+    if program.hints:
+        own_params = {**own_params, TEACHER_MAP: _first_map(own)}
+    params = joined(padded(own_params, whole.params))
     variables = padded(own_variables, whole.variables)
     descent = descent_of(program, program.optimizer, program.template.updates)
     return Lane(
@@ -453,16 +463,26 @@ def _first_weights(program: Program, training: Training, data: DataSet | None) -
     leaves = model.leaves if loaded is None else {**model.leaves, **from_loaded(loaded)}
     params, variables = (
         initial_params(shapes, kernel, weights_rng(seed, stream), leaves)
-        for shapes in (without_steps(model.params), model.variables)
+        for shapes in (model_alone(model.params), model.variables)
     )
     return params, variables
+
+
+def _first_map(program: Program) -> Any:
+    """The map to the features of a teacher before its first step.
+
+    Its zeros move by the second part of a product whose first part, the features, is not 0. So
+    nothing is drawn for it, and the first step moves the map alone.
+    """
+    shapes = abstract_model(program).params[TEACHER_MAP]
+    return {name: np.zeros(shape.shape, np.float32) for name, shape in shapes.items()}
 
 
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
     """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
     params, variables = jax.device_get(judged(program, training, lane))
-    return cut(params, own.params), cut(variables, own.variables)
+    return cut(params, without_map(own.params)), cut(variables, own.variables)
 
 
 @lru_cache(maxsize=256)
