@@ -172,11 +172,6 @@ def model_alone(params: Any) -> Any:
     return {name: part for name, part in params.items() if name not in (STEPS, TEACHER_MAP)}
 
 
-def without_map(params: Any) -> Any:
-    """The weights of a trained model, without a map to the features of its teacher."""
-    return {name: part for name, part in params.items() if name != TEACHER_MAP}
-
-
 def _rounds(program: Program) -> bool:
     return program.template.compression.activations.bits is not None
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from hpo.engine.models.abstract import TEACHER_MAP
+from hpo.engine.models.abstract import TEACHER_MAP, abstract_model
 from hpo.engine.models.activations.sparse import measured
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
@@ -31,6 +32,24 @@ class Hint(NamedTuple):
 
     features: Float[Array, "B ... T"]
     share: Any
+
+
+def with_first_map(program: Program, params: Any) -> Any:
+    """First weights on the host, with a map to the features of a teacher where one is trained.
+
+    Its zeros move at once, by the features, which are not 0. So nothing is drawn for it, and the
+    first step moves the map alone.
+    """
+    if not program.hints:
+        return params
+    shapes = abstract_model(program).params[TEACHER_MAP]
+    first = {name: np.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
+    return {**params, TEACHER_MAP: first}
+
+
+def without_map(params: Any) -> Any:
+    """The weights of a trained model, without a map to the features of its teacher."""
+    return {name: part for name, part in params.items() if name != TEACHER_MAP}
 
 
 def with_hints(program: Program, networks: Sequence[Network], batch: Batch) -> Batch:
