@@ -167,7 +167,7 @@ def compress(
     ] = 4,
     rank: Annotated[
         int | None,
-        typer.Option(help="Write layers of an mlp as products of two arrays of this rank.", min=1),
+        typer.Option(help="Write layers as products of two arrays of this rank.", min=1),
     ] = None,
     teacher: Annotated[
         bool,
@@ -227,7 +227,7 @@ def _compressed(
     from hpo.api.surroundings import data_home
     from hpo.trained.compress import before_and_after, compressing
 
-    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
+    experiment = compressing(model, wanted, data_home(), device, is_trusted=trust_code)
     _trained(
         experiment,
         folder,
