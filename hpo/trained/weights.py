@@ -145,7 +145,7 @@ def _read_by(read: Callable[[Any], Any]) -> Any:
     """What a function reads with Orbax.
 
     Raises:
-        ValueError: for a checkpoint that cannot be read; nothing of it is printed.
+        ValueError: for a checkpoint that cannot be read; the errors of Orbax are not printed.
     """
     _print_no_late_errors()
     try:

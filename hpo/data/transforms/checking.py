@@ -126,7 +126,7 @@ def check_fit(arrays: Mapping[str, np.ndarray], features: Features, width: int) 
 
 
 def check_tokens(arrays: Mapping[str, np.ndarray], outputs: int) -> FittedTransform:
-    """The fit of a model of a language, which has so many outputs: its tokens, and no columns.
+    """The fit of a model of a language with this number of outputs: its tokens, and no columns.
 
     Raises:
         ValueError: for arrays that are no tokens of such a model.

@@ -113,9 +113,10 @@ class Features:
         if not isinstance(mean, float | int) or isinstance(mean, bool) or not 0 < mean < 1e308:
             raise ValueError(f"has a weight_mean of {shown(mean)}")
         targets = tuple(map(_word, _list(plain.get("targets", []))))
-        for names in (numbers, [one.name for one in texts], targets):
-            if (twice := first_twice(names)) is not None:
-                raise ValueError(f"has the column {shown(_name(twice))} twice")
+        named: list[list[tuple[str, ...]]] = [[*numbers], [(one.name,) for one in texts]]
+        for columns in (*named, [(name,) for name in targets]):
+            if (twice := first_twice(columns)) is not None:
+                raise ValueError(f"has the column {shown(twice[0])} twice")
         return cls(
             numbers,
             texts,
@@ -152,10 +153,6 @@ def first_twice(values: Sequence[T]) -> T | None:
             return value
         seen.add(value)
     return None
-
-
-def _name(column: NumberColumn | str) -> str:
-    return column if isinstance(column, str) else column.name
 
 
 def _listed(value: Any) -> Any:
