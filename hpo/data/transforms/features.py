@@ -113,8 +113,9 @@ class Features:
         if not isinstance(mean, float | int) or isinstance(mean, bool) or not 0 < mean < 1e308:
             raise ValueError(f"has a weight_mean of {shown(mean)}")
         targets = tuple(map(_word, _list(plain.get("targets", []))))
-        named: list[list[tuple[str, ...]]] = [[*numbers], [(one.name,) for one in texts]]
-        for columns in (*named, [(name,) for name in targets]):
+        lists: list[list[tuple[str, ...]]] = [[*numbers], [(one.name,) for one in texts]]
+        lists.append([(name,) for name in targets])
+        for columns in lists:
             if (twice := first_twice(columns)) is not None:
                 raise ValueError(f"has the column {shown(twice[0])} twice")
         return cls(
