@@ -1,7 +1,7 @@
 """Goes on with a text by an exported model. It needs NumPy and onnxruntime alone.
 
-From a shell: python predict.py --prompt "Once upon" --length 200
-From Python: `Model(folder).generate("Once upon", length=200)`
+From a shell: python predict.py --prompt "The little" --length 200
+From Python: `Model(folder).generate("The little", length=200)`
 """
 
 from __future__ import annotations
