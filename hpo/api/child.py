@@ -176,17 +176,18 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.api.asking import experiment_of
     from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay
+    from hpo.spec.file.dump import dump_spec
     from hpo.spec.load import require_single
-    from hpo.trained.remote import send_again, written_to
+    from hpo.trained.remote import holds_model, send_again, written_to
 
     experiment = require_single(experiment_of(request["spec"], request["overrides"]))
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
-    force = request["force"]
-    if send_again(request["folder"], experiment.document, is_replaced=force):
+    place, force, about = request["folder"], request["force"], dump_spec(experiment.document)
+    if send_again(place, about, is_replaced=force):
         return
-    with written_to(request["folder"], is_replaced=force) as folder:
+    with written_to(place, is_replaced=force, about=about) as folder:
         run_training(
             experiment,
             folder,
@@ -197,6 +198,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
             refit=request["refit"],
             trust_code=request["trust_code"],
             kept=_kept(request["kept"]),
+            must_converge=force and holds_model(place),
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -26,6 +27,7 @@ from hpo.errors import HpoError
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
     from hpo.report.training import EpochDisplay
+    from hpo.study.signals import StopRequest
     from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.model import Model
 
@@ -39,6 +41,19 @@ def _local(place: str) -> Path:
     from hpo.trained.remote import local_model  # imports pydantic
 
     return local_model(place.rstrip("/"))
+
+
+def sent_again(out: str, about: str, *, force: bool, as_json: bool = False) -> bool:
+    """Send to a URL the model about the same that could not be sent before; False without one."""
+    from hpo.trained.remote import send_again  # imports pydantic
+
+    if not send_again(out, about, is_replaced=force):
+        return False
+    if as_json:
+        print_json({"folder": out, "sent": True})
+    else:
+        print_line(f"{out} holds the model that was made before; it is sent now.")
+    return True
 
 
 TrainedFolder = Annotated[
@@ -348,38 +363,54 @@ def ensemble(
     from hpo.api.winning import best_trials
     from hpo.report.models import ensemble as report
     from hpo.spec.words import count_text
-    from hpo.study.signals import StoppedError, stop_signals
     from hpo.trained.remote import written_to
 
     trials, objective = best_trials(study, storage, top, trust_code=trust_code)
+    about = _about(trials, f"{objective}, {mean=}, {soup=}")
+    if sent_again(out, about, force=force, as_json=as_json):
+        return
     say = _saying(is_quiet=quiet)
     if len(trials) < top:
         say(f"{study} has {count_text(len(trials), 'trial')} that can be trained again.")
-    with (
-        written_to(out, is_replaced=force) as folder,
-        stop_signals(lambda text: print_line(text, is_stderr=True)) as stop,
-    ):
-        try:
-            made = run_ensemble(
-                trials,
-                objective,
-                folder,
-                _showing(study, trials, say, is_quiet=quiet),
-                say,
-                stop,
-                device=device,
-                force=force,
-                mean=mean,
-                soup=soup,
-                trust_code=trust_code,
-            )
-        except StoppedError as stopped:
-            print_line(str(stopped), is_stderr=True)
-            raise typer.Exit(128 + stopped.signal) from None
+    with written_to(out, is_replaced=force, about=about) as folder, _stoppable() as stop:
+        made = run_ensemble(
+            trials,
+            objective,
+            folder,
+            _showing(study, trials, say, is_quiet=quiet),
+            say,
+            stop,
+            device=device,
+            force=force,
+            mean=mean,
+            soup=soup,
+            trust_code=trust_code,
+        )
     if as_json:
         print_json(report.as_json(made, out))
     else:
         print_ending(report.ensemble_view(made, out))
+
+
+@contextmanager
+def _stoppable() -> Iterator[StopRequest]:
+    """A time in which a signal stops what is trained; the process then ends with its code."""
+    from hpo.study.signals import StoppedError, stop_signals
+
+    with stop_signals(lambda text: print_line(text, is_stderr=True)) as stop:
+        try:
+            yield stop
+        except StoppedError as stopped:
+            print_line(str(stopped), is_stderr=True)
+            raise typer.Exit(128 + stopped.signal) from None
+
+
+def _about(trials: Sequence[Winner], how: str) -> str:
+    """All that an ensemble of these trials is made from."""
+    from hpo.spec.file.dump import dump_spec
+
+    specs = [f"trial {one.number}:\n{dump_spec(one.experiment.document)}" for one in trials]
+    return "\n".join([how, *specs])
 
 
 def _showing(

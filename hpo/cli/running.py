@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hpo.api.surroundings import default_storage
-from hpo.cli.models import TrainedFolder, TrustModel
+from hpo.cli.models import TrainedFolder, TrustModel, sent_again
 from hpo.cli.options import (
     AsJson,
     Device,
@@ -127,18 +127,19 @@ def train(
     from hpo.api.asking import experiment_of
     from hpo.api.winning import searched_winner
     from hpo.report.training import trained_view
+    from hpo.spec.file.dump import dump_spec
     from hpo.spec.load import require_single
-    from hpo.trained.remote import send_again, written_to
+    from hpo.trained.remote import holds_model, written_to
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
     experiment = require_single(experiment if found is None else found.experiment)
-    if send_again(out, experiment.document, is_replaced=force):
-        print_line(f"{out} holds the model that was trained before; it is sent now.")
+    about = dump_spec(experiment.document)
+    if sent_again(out, about, force=force):
         return
     if found is not None:
         print_line(f"Trial {found.number} is the best of {experiment.name}.", is_stderr=True)
-    with written_to(out, is_replaced=force) as folder:
+    with written_to(out, is_replaced=force, about=about) as folder:
         result = _trained(
             experiment,
             folder,
@@ -148,6 +149,7 @@ def train(
             trust_code=trust_code,
             is_quiet=quiet,
             kept=found and found.kept,
+            must_converge=force and holds_model(out),
         )
     print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
 
@@ -167,7 +169,7 @@ def compress(
     ] = 4,
     rank: Annotated[
         int | None,
-        typer.Option(help="Write layers of an mlp as products of two arrays of this rank.", min=1),
+        typer.Option(help="Write layers as products of two arrays of this rank.", min=1),
     ] = None,
     teacher: Annotated[
         bool,
@@ -194,19 +196,15 @@ def compress(
     from hpo.data.remote import url_of
     from hpo.report.models.compressed import compressed_view
     from hpo.trained.compress import WHOLE, Wanted
-    from hpo.trained.remote import written_to
-    from hpo.trained.save import check_free
 
     if not (bits <= 8 or bits == WHOLE):
         raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
     if out == url_of(model) or Path(out).resolve() == model.resolve():
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
-    with written_to(out, is_replaced=force) as folder:
-        check_free(folder, force)
-        wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
-        found = _compressed(
-            model, wanted, folder, device, force=force, trust_code=trust_code, is_quiet=quiet
-        )
+    wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
+    found = _compressed(model, wanted, out, device, force, trust_code, as_json, quiet)
+    if found is None:
+        return
     if as_json:
         print_json({"folder": out, **found.to_plain()})
         return
@@ -216,28 +214,37 @@ def compress(
 def _compressed(
     model: Path,
     wanted: Wanted,
-    folder: Path,
+    out: str,
     device: str | None,
-    *,
     force: bool,
     trust_code: bool,
+    as_json: bool,
     is_quiet: bool,
-) -> Compressed:
-    """Train a model to be smaller, and compare both."""
+) -> Compressed | None:
+    """Train a model to be smaller, and compare both; None where an earlier run has done so."""
     from hpo.api.surroundings import data_home
+    from hpo.spec.file.dump import dump_spec
     from hpo.trained.compress import before_and_after, compressing
+    from hpo.trained.remote import written_to
+    from hpo.trained.save import check_free
 
-    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
-    _trained(
-        experiment,
-        folder,
-        device,
-        force=force,
-        trust_code=trust_code,
-        is_quiet=is_quiet,
-        must_converge=True,
-    )
-    return before_and_after(model, folder)
+    if "://" not in out:
+        check_free(Path(out), force)
+    experiment = compressing(model, wanted, data_home(), device, is_trusted=trust_code)
+    about = dump_spec(experiment.document)
+    if sent_again(out, about, force=force, as_json=as_json):
+        return None
+    with written_to(out, is_replaced=force, about=about) as folder:
+        _trained(
+            experiment,
+            folder,
+            device,
+            force=force,
+            trust_code=trust_code,
+            is_quiet=is_quiet,
+            must_converge=True,
+        )
+        return before_and_after(model, folder)
 
 
 def _trained(

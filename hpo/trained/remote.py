@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from hpo.data.remote import copies_folder, copy_of, file_system, forget, name_in, why
 from hpo.errors import HpoError
-from hpo.spec.file.dump import dump_spec
 from hpo.spec.sections.data import is_url, without_secrets
 from hpo.trained.save import METRICS_FILE, SPEC_FILE, files_of
 
 _MOST_BYTES = 64 << 20  # of metrics.json
+_ABOUT = ".about"  # the file beside a model that could not be sent
 _ARRIVING = ".arriving"  # the folder at a URL that holds a model while it is sent
 
 
@@ -39,10 +39,11 @@ def local_model(place: str | Path) -> Path:
 
 
 @contextmanager
-def written_to(place: str | Path, *, is_replaced: bool) -> Iterator[Path]:
+def written_to(place: str | Path, *, is_replaced: bool, about: str = "") -> Iterator[Path]:
     """A folder on this machine to write a model into; that of a URL gets its files at the end.
 
-    It is the same folder for the same URL, so that a stopped training finds its checkpoint.
+    It is the same folder for the same URL, so that a stopped training finds its checkpoint. `about`
+    says all that the model is made from, by which `send_again` knows one that could not be sent.
 
     Raises:
         HpoError: for a URL where other files lie, or a model unless `is_replaced`. For one that
@@ -61,12 +62,32 @@ def written_to(place: str | Path, *, is_replaced: bool) -> Iterator[Path]:
                 f"-o {url}: a model that another command could not send is in {folder}: copy its "
                 "files to the URL, or delete them to train again."
             )
-        yield folder
+        try:
+            yield folder
+        except HpoError as error:  # the user knows the URL
+            error.args = (str(error).replace(str(folder), url), *error.args[1:])
+            raise
+        (folder.parent / _ABOUT).write_text(about, encoding="utf-8")
         _hand_over(folder, url, is_replaced=is_replaced)
 
 
-def send_again(place: str | Path, document: Mapping[str, Any], *, is_replaced: bool) -> bool:
-    """Send the model of this spec that a run before this one could not send; False without one.
+def holds_model(place: str | Path) -> bool:
+    """Whether a model lies in a folder, or at a URL.
+
+    Raises:
+        HpoError: for a URL that cannot be read, or where other files lie.
+    """
+    url = str(place)
+    if not is_url(url):
+        return (Path(place) / METRICS_FILE).exists()
+    _check_secrets(url, "-o")
+    return bool(_listed(url, is_replaced=True))
+
+
+def send_again(place: str | Path, about: str, *, is_replaced: bool) -> bool:
+    """Send the model that a run before this one could not send, if it is `about` the same.
+
+    False without one.
 
     Raises:
         HpoError: for a URL that still cannot be written.
@@ -77,8 +98,7 @@ def send_again(place: str | Path, document: Mapping[str, Any], *, is_replaced: b
     _check_secrets(url, "-o")
     folder = _folder_of(url)
     with _alone(folder.parent, url):
-        spec = folder / SPEC_FILE
-        if not (folder / METRICS_FILE).is_file() or spec.read_text() != dump_spec(document):
+        if not (folder / METRICS_FILE).is_file() or not about or _about(folder) != about:
             return False
         _hand_over(folder, url, is_replaced=is_replaced)
     return True
@@ -90,6 +110,14 @@ def _folder_of(url: str) -> Path:
     folder = copies_folder() / hashlib.sha256(f"-o {url}".encode()).hexdigest()[:32] / name
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _about(folder: Path) -> str:
+    """What a model is about that could not be sent; earlier releases have kept its spec alone."""
+    for file in (folder.parent / _ABOUT, folder / SPEC_FILE):
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    return ""
 
 
 def _hand_over(folder: Path, url: str, *, is_replaced: bool) -> None:

@@ -106,15 +106,46 @@ def test_a_model_may_lie_at_a_url(hpo, spec, tmp_path, monkeypatch):
         assert f"-o {again}: cannot be written" in hpo(*words, again).err
     resent = hpo(*words, again)
     assert (resent.code, resent.err) == (0, ""), resent.err
-    assert f"{again} holds the model that was trained before; it is sent now." in resent.out
+    assert f"{again} holds the model that was made before; it is sent now." in resent.out
     assert fsspec.filesystem("memory").isfile("of-commands/model-2/metrics.json")
     assert fsspec.filesystem("memory").isfile("of-commands/model/metrics.json")
     refused = hpo(*words, url)
     assert f"-o {url}: holds a trained model: give another folder, or --force" in refused.err
+    before = fsspec.filesystem("memory").cat(f"{url}/metrics.json")
+    alone = spec.read_text().partition("space:")[0].replace("0.01", "1.0e+30")
+    (tmp_path / "steep.yaml").write_text(alone)
+    diverged = hpo("train", "steep.yaml", "-o", url, "--force", "-q")
+    assert f"{url}: is not written, because the training diverged" in diverged.err
+    assert fsspec.filesystem("memory").cat(f"{url}/metrics.json") == before
     np.savez(tmp_path / "new.npz", x=np.ones((3, 4)))
     told = hpo("predict", url, str(tmp_path / "new.npz"), "-q")
     assert told.code == 0, told.err
     assert len(told.out.splitlines()) == 4
+
+
+def test_ensembles_and_small_models_that_did_not_arrive_are_sent_by_the_same_command(
+    hpo, spec, tmp_path, monkeypatch
+):
+    fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    assert hpo("search", "flowers.yaml", "--quiet").code == 0
+    assert hpo("train", "flowers.yaml", "-o", "model", "-q").code == 0
+    memory = fsspec.filesystem("memory")
+    for url, words, other in (
+        ("memory://of-both/together", ("ensemble", "flowers", "--top", "2"), "--mean"),
+        ("memory://of-both/small", ("compress", "model", "--epochs", "1"), "--teacher"),
+    ):
+        with monkeypatch.context() as now:
+            now.setattr(fsspec.get_filesystem_class("memory"), "put_file", None)
+            lost = hpo(*words, "-o", url, "-q")
+        assert f"-o {url}: cannot be written" in lost.err
+        # What would be made otherwise is not taken for it.
+        refused = hpo(*words, other, "-o", url, "-q")
+        assert "a model that another command could not send is in" in refused.err
+        again = hpo(*words, "-o", url, "-q")
+        assert (again.code, again.err) == (0, "")
+        assert f"{url} holds the model that was made before; it is sent now." in again.out
+        assert memory.isfile(f"{url.removeprefix('memory://')}/metrics.json")
 
 
 def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,33 +158,51 @@ def test_a_counter_that_breaks_leaves_nobody_waiting() -> None:
         pass
 
 
-def test_nobody_trains_while_another_is_alone() -> None:
-    meter, order = Meter(), []
-    begun, may_end, is_asked = threading.Event(), threading.Event(), threading.Event()
+class Watched(threading.Condition):
+    """The lock of a meter, which tells that the thread of a name waits for it, or has ended."""
 
-    def train() -> None:
-        begun.set()
-        assert may_end.wait(60)
-        order.append("trained")
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, threading.Event] = {}
+        self._threads: list[threading.Thread] = []
 
-    def ask_for_a_turn() -> None:
-        is_asked.set()
-        meter.counted("b", lambda: order.append("later"))
+    def wait(self, timeout: float | None = None) -> bool:
+        self._told[threading.current_thread().name].set()
+        return super().wait(timeout)
+
+    def start(self, name: str, work: Callable[[], Any]) -> None:
+        """Start a thread, and go on once it waits or has ended."""
+        told = self._told[name] = threading.Event()
+
+        def run() -> None:
+            work()
+            told.set()
+
+        self._threads.append(threading.Thread(target=run, name=name, daemon=True))
+        self._threads[-1].start()
+        assert told.wait(60)
+
+    def join(self) -> None:
+        """Wait until all threads have ended."""
+        for thread in self._threads:
+            thread.join(60)
+
+
+def test_nobody_trains_while_another_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, order = Watched(), list[str]()
+    monkeypatch.setattr(energy, "threading", types.SimpleNamespace(Condition=lambda: lock))
+    meter = Meter()
 
     def measure() -> None:
         with meter.alone():
-            later = threading.Thread(target=ask_for_a_turn)
-            later.start()
-            assert is_asked.wait(60)
             order.append("alone")
-        later.join()
+            lock.start("another", lambda: meter.counted("b", lambda: order.append("another")))
+            order.append("still alone")
 
-    first = threading.Thread(target=meter.counted, args=("a", train))
-    first.start()
-    assert begun.wait(60)
-    second = threading.Thread(target=measure)
-    second.start()
-    may_end.set()
-    first.join()
-    second.join()
-    assert order == ["trained", "alone", "later"]
+    def train() -> None:
+        lock.start("measure", measure)
+        order.append("trained")
+
+    meter.counted("a", train)
+    lock.join()
+    assert order == ["trained", "alone", "still alone", "another"]

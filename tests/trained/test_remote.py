@@ -17,6 +17,7 @@ from hpo.trained.remote import local_model, send_again, written_to
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
 URL = "memory://bucket/model"
+ABOUT = "name: x\n"
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +93,8 @@ def test_a_model_stays_where_the_one_that_replaces_it_cannot_be_sent(
         raise OSError("the line is down")
 
     monkeypatch.setattr(type(memory), "put_file", broken)
-    writing = written_to(URL, is_replaced=True)
-    write(folder := writing.__enter__(), "2", **{"spec.yaml": "name: x\n"})
+    writing = written_to(URL, is_replaced=True, about=ABOUT)
+    write(folder := writing.__enter__(), "2", **{"spec.yaml": "name: y\n"})
     with pytest.raises(HpoError, match=r"cannot be written \(the line is down\): the model is in"):
         writing.__exit__(None, None, None)
     assert local_model(URL).joinpath("weights", "a").read_text() == "1"
@@ -104,12 +105,12 @@ def test_a_model_stays_where_the_one_that_replaces_it_cannot_be_sent(
         written_to(URL, is_replaced=True).__enter__()
     assert (folder / "weights" / "a").read_text() == "2"
     monkeypatch.setattr(type(memory), "put_file", lambda _, *what, **how: put(*what, **how))
-    assert not send_again(URL, {"name": "another"}, is_replaced=True)
+    assert not send_again(URL, "name: another\n", is_replaced=True)
     with pytest.raises(HpoError, match=r"holds a trained model: .* or --force to replace it"):
-        send_again(URL, {"name": "x"}, is_replaced=False)
-    assert send_again(URL, {"name": "x"}, is_replaced=True)
+        send_again(URL, ABOUT, is_replaced=False)
+    assert send_again(URL, ABOUT, is_replaced=True)
     assert local_model(URL).joinpath("weights", "a").read_text() == "2"
-    assert not send_again(URL, {"name": "x"}, is_replaced=True)
+    assert not send_again(URL, ABOUT, is_replaced=True)
 
 
 def test_what_others_put_there_during_a_training_stays(memory: Any) -> None:

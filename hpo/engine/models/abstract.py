@@ -18,6 +18,7 @@ from hpo.engine.models.activations.rounding import rounding, with_rounders
 from hpo.engine.models.activations.sparse import measured, without_activation
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.layers import with_low_rank
 from hpo.engine.models.look import look_at, tried
 from hpo.engine.models.own import draw
 from hpo.engine.program import Program
@@ -251,6 +252,8 @@ def build(spec: Any, shapes: Shapes, *, rounds: bool = False) -> AbstractModel:
 
     def made() -> Any:
         model = make(spec, shapes, nnx.Rngs(0))
+        rank = None if entry.is_own else getattr(spec, "rank", None)
+        model = model if rank is None else with_low_rank(model, rank)
         return with_rounders(model, spec.name) if rounds else model
 
     model = nnx.eval_shape(made)
