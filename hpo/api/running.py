@@ -118,7 +118,10 @@ def run_ensemble(
     trials: Sequence[Winner],
     objective: Objective,
     folder: Path,
-    show: Callable[[Winner], AbstractContextManager[TrainingDisplay]],
+    displays: tuple[
+        Callable[[], AbstractContextManager[SearchDisplay]],
+        Callable[[Winner], AbstractContextManager[TrainingDisplay]],
+    ],
     say: Callable[[str], None],
     stop: StopRequest,
     *,
@@ -130,8 +133,9 @@ def run_ensemble(
 ) -> Ensembled:
     """Train the best trials of a study in this process and keep their mean in `folder`.
 
-    `show` gives the display of the training of each. The shares in the mean are greedy, by the
-    objective on validation, or equal with `mean`. With `soup` the mean is of their weights.
+    `displays` give that of all which train together, and that of one which trains alone. The shares
+    in the mean are greedy, by the objective on validation, or equal with `mean`. With `soup` the
+    mean is of their weights.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -141,13 +145,14 @@ def run_ensemble(
     for one in trials:
         check_memory(one.experiment, around.data_home, around.data_cache)
     from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
+    from hpo.study.ensembles.members import Displays
 
     return ensemble_to_folder(
         trials,
         objective,
         folder,
         around,
-        show,
+        Displays(*displays),
         say,
         stop,
         is_replaced=force,

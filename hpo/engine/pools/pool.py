@@ -35,7 +35,7 @@ from hpo.engine.techniques import check_techniques
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
 from hpo.engine.training.compression.sparsity import is_sparse
 from hpo.engine.training.metrics.scored import MetricError
-from hpo.engine.training.task import Progress, Tally, Task, task_of
+from hpo.engine.training.task import Progress, Tally, Task, evaluating, task_of
 from hpo.engine.training.techniques.schedules import ScheduledNumbers
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
@@ -238,7 +238,7 @@ class Pool:
         return self._task.thresholds(data, self._tally(index, data.validation).scores)
 
     def _tally(self, index: int, split: Split) -> Tally:
-        lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
+        lane, one_lane = self.take(index), evaluating(self._task)
         knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
         if self._task.is_whole:
             rows = jax.device_put(whole_rows(split), device)

@@ -169,6 +169,12 @@ class Task(Protocol):
         ...
 
 
+@lru_cache(maxsize=16)
+def evaluating(task: Task) -> Any:
+    """The compiled evaluation of one lane; models of a program share it."""
+    return jax.jit(task.evaluate)
+
+
 @lru_cache(maxsize=256)
 def task_of(program: AnyProgram) -> Task:
     """The task that a program trains."""

@@ -364,7 +364,7 @@ class Driver:
             self._clear(run)
         if self._replicas.has_diverged(state, number):
             self._end(number, TrialState.DIVERGED)
-        elif state.trial(number).epochs == self._rules.epochs or state.has_stopped(number):
+        elif self._rules.is_full(state.trial(number)) or state.has_stopped(number):
             self._end(number, TrialState.COMPLETE)
         elif self._is_over(run):
             # The trial starts again on the next share, or the next size.
