@@ -169,7 +169,7 @@ def compress(
     ] = 4,
     rank: Annotated[
         int | None,
-        typer.Option(help="Write layers of an mlp as products of two arrays of this rank.", min=1),
+        typer.Option(help="Write layers as products of two arrays of this rank.", min=1),
     ] = None,
     teacher: Annotated[
         bool,
@@ -230,7 +230,7 @@ def _compressed(
 
     if "://" not in out:
         check_free(Path(out), force)
-    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
+    experiment = compressing(model, wanted, data_home(), device, is_trusted=trust_code)
     about = dump_spec(experiment.document)
     if sent_again(out, about, force=force, as_json=as_json):
         return None

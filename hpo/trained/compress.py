@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hpo import registry
 from hpo.data.head import inspect_data
+from hpo.engine.models.abstract import build, is_kernel, shapes_of
+from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError, SpecError
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.load import load_document
+from hpo.spec.marks import with_leaves
 from hpo.spec.words import shown
 from hpo.trained.load import TrainedModel, data_fingerprint, read_spec
+from hpo.trained.model import load_model
 from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SplitMetrics
-from hpo.trained.weights import read_weights, weight_bytes
+from hpo.trained.weights import weight_bytes
 
 # How many bits a weight has that is not rounded.
 WHOLE = 32
@@ -66,7 +72,12 @@ class Compressed(NamedTuple):
 
 
 def compressing(
-    folder: Path, wanted: Wanted, home: Path | None, *, is_trusted: bool = False
+    folder: Path,
+    wanted: Wanted,
+    home: Path | None,
+    device: str | None = None,
+    *,
+    is_trusted: bool = False,
 ) -> Experiment:
     """The training that makes the model in a folder smaller.
 
@@ -76,8 +87,6 @@ def compressing(
         HpoError: for a folder without such a model, and for data that are not there.
     """
     document = smaller_document(folder, wanted)
-    if wanted.rank is not None:
-        _check_rank(folder, wanted.rank)
     why: list[str] = []
     wrong: list[SpecError] = []
     for start in (starts := (Path(), folder.parent, folder / CODE_FOLDER)):
@@ -97,6 +106,8 @@ def compressing(
             )
         mistakes = inspect_data(training.data, start, home).mistakes
         if not mistakes:
+            if wanted.rank is not None:
+                _check_rank(folder, wanted.rank, device, is_trusted=is_trusted)
             return replace(experiment, is_stored=True)
         why.append(mistakes[0].text)
     # Mistakes that are the same wherever the data are looked for are not about the data.
@@ -141,10 +152,11 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         optimizer["learning_rate"] = wanted.learning_rate
     model = dict(values["model"])
     if wanted.rank is not None:
-        if model.get("name") != _WITH_RANK:
-            name = shown(model.get("name", "model of your own"))
+        name, known = model.get("name", "model of your own"), _models_with_a_rank()
+        if name not in known:
+            have = f"{', '.join(known[:-1])} and {known[-1]}"
             raise HpoError(
-                f"--rank {wanted.rank}: {_WITH_RANK} has a rank, not {name}: leave it out."
+                f"--rank {wanted.rank}: {have} have a rank, not {shown(name)}: leave it out."
             )
         model["rank"] = wanted.rank
     return {
@@ -156,24 +168,38 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _check_rank(folder: Path, rank: int) -> None:
-    """Refuse a rank by which the hidden layers of a model have no fewer weights.
+def _check_rank(folder: Path, rank: int, device: str | None, *, is_trusted: bool) -> None:
+    """Refuse a rank by which the layers of a model have no fewer weights.
 
     Raises:
         HpoError: for such a rank.
     """
-    before = ends = 0
-    for name, array in read_weights(folder, str(folder)).arrays.items():
-        if name.startswith("params/linears/") and name.endswith("kernel"):
-            before += array.size
-            # Of a product of two arrays, one has the inputs and the other the outputs.
-            ends += 0 if name.endswith("right/kernel") else array.shape[0]
-            ends += 0 if name.endswith("left/kernel") else array.shape[1]
-    if rank * ends >= before:
+    model = load_model(folder, device, is_trusted=is_trusted)
+    own, shapes = model.training.model, shapes_of(model.program)
+    kernels = [
+        {name: one.size for name, one in leaves(build(spec, shapes).params) if is_kernel(name, one)}
+        for spec in (own, with_leaves(own, {"rank": rank}))
+    ]
+    products = {name.removesuffix(_LEFT) for sizes in kernels for name in sizes if _LEFT in name}
+    before, after = (
+        sum(size for name, size in sizes.items() if _FACTOR.sub("", name) in products)
+        for sizes in kernels
+    )
+    if after >= before:
         raise HpoError(
-            f"--rank {rank}: the hidden layers would have {rank * ends:,} weights, and have "
+            f"--rank {rank}: the hidden layers would have {after:,} weights, and have "
             f"{before:,}: give a smaller rank, or leave it out."
+            if products
+            else f"--rank {rank}: gives no layer fewer weights: give a smaller rank."
         )
+
+
+def _models_with_a_rank() -> list[str]:
+    """The models of hpo whose layers may be products of two arrays."""
+    entries = {name: entry for name, entry in registry.MODELS.items() if not entry.is_own}
+    return sorted(
+        name for name, entry in entries.items() if "rank" in registry.load(entry.spec).model_fields
+    )
 
 
 def _without_a_model(folder: Path) -> HpoError:
@@ -184,8 +210,8 @@ def _without_a_model(folder: Path) -> HpoError:
 
 # Its average is judged, so its rate may not fall.
 _WITHOUT_SCHEDULE = "schedule_free"
-# The model whose layers may be products of two arrays.
-_WITH_RANK = "mlp"
+# What follows the name of a layer in those of its arrays; of a product of two, the first factor's.
+_FACTOR, _LEFT = re.compile(r"(/left|/right)?/kernel$"), "/left/kernel"
 
 
 def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
-from hpo.data.transforms.features import Features
+from hpo.data.transforms.features import Features, first_twice
 from hpo.data.transforms.transform import FittedTransform
 from hpo.errors import HpoError
 from hpo.spec.sections.data import Task
@@ -109,6 +109,8 @@ class Description:
         # The tokens of a language are classes only where they have names.
         if len(classes) != expected and (task, len(classes)) != ("language", outputs):
             raise ValueError(f"has {len(classes)} classes for {outputs} outputs")
+        if (twice := first_twice(classes)) is not None:
+            raise ValueError(f"has the class {shown(twice)} twice")
         if not isinstance(fold, int | None) or isinstance(fold, bool):
             raise ValueError(f"has the fold {shown(fold)}")
         features = plain.get("features")

@@ -10,24 +10,26 @@ import math
 import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.data.files import check_unpacked
 from hpo.data.sequences.series import series_of
 from hpo.data.source import Source
-from hpo.data.transforms.checking import check_fit, width_of
+from hpo.data.transforms.checking import check_fit, check_tokens, width_of
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.training.compression.packing import leaves
 from hpo.engine.training.ensemble import answering, mean_on_test, metrics_on
 from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import HpoError
@@ -37,11 +39,12 @@ from hpo.spec.experiment import Training
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections.data import TableFile
+from hpo.spec.sections.data import TableFile, TextFile
 from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
-from hpo.trained.load import metrics_document, read_spec
+from hpo.trained.kinds.tokens import token_rows
+from hpo.trained.load import TrainedModel, metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
     ENSEMBLE_FILE,
@@ -105,7 +108,12 @@ class Model:
         return np.mean(found, axis=0) if found else None
 
     def features(self, member: Member, source: Source) -> np.ndarray:
-        """The features of some examples, as a member takes them; of a series, its windows."""
+        """The features of some examples, as a member takes them.
+
+        Those of a series are its windows, and those of a text its pieces.
+        """
+        if isinstance(self.training.data.dataset, TextFile):
+            return self.split(member, source).arrays["x"]
         if self.series is not None:
             x = pasts(source, member.data.transform, self.series)
         else:
@@ -127,7 +135,14 @@ class Model:
         They do not depend on `batch`, the rows that go through the model at once. Probabilities
         are those of the network, without the temperature.
         """
-        features = [self.features(member, source) for member in self.members]
+        return self.mean_of(self.features_of(source), batch)
+
+    def features_of(self, source: Source) -> list[np.ndarray]:
+        """The features of some examples, as each of the members takes them."""
+        return [self.features(member, source) for member in self.members]
+
+    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+        """The predictions for features, of each member its own; see `predictions`."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
         for member, x in zip(self.members, features, strict=True):
@@ -160,6 +175,9 @@ class Model:
 
     def split(self, member: Member, source: Source) -> Split:
         """Examples with targets, as a member takes them."""
+        text = self.training.data.dataset
+        if isinstance(text, TextFile):
+            return token_rows(source, text, member.data.transform, self.description.outputs)
         if self.series is not None:
             x, y = judged(source, member.data.transform, self.series)
         else:
@@ -220,12 +238,13 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
     except _UNREADABLE as error:
         raise _damaged(folder, error) from None
     expected = {"params": shapes.params, "variables": shapes.variables}
-    thresholds = _thresholds(folder)
+    thresholds = _thresholds(folder, runs, description)
     found = []
     for name, data in zip(runs, members, strict=True):
         checkpoint = folder / WEIGHTS_FOLDER / name if len(runs) > 1 else folder / WEIGHTS_FOLDER
         try:
             weights = restored_like(checkpoint, expected)
+            _check_finite(weights)
         except (OSError, AttributeError, *_UNREADABLE) as error:
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
@@ -270,7 +289,7 @@ def _part(values: Any, name: str) -> Any:
 
 def _metric_names(folder: Path) -> tuple[str, ...]:
     """The metrics of hpo that training reported because its spec, or its search, named them."""
-    validation = metrics_document(folder)["metrics"].get("validation") or {}
+    validation = TrainedModel.read(folder).metrics.get("validation") or {}
     return tuple(name for name in sorted(validation) if name in METRICS and METRICS[name].is_named)
 
 
@@ -299,7 +318,7 @@ def _fit(folder: Path, name: str, training: Training, description: Description) 
         with np.load(file, allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
         if description.task == "language":  # whose texts have no columns
-            return FittedTransform.from_arrays(held)
+            return check_tokens(held, description.outputs)
         fit = check_fit(held, description.features, math.prod(description.shape))
         if series_of(training.data) is None:  # a window holds the features of several rows
             found = width_of(fit, description.features)
@@ -310,17 +329,32 @@ def _fit(folder: Path, name: str, training: Training, description: Description) 
         raise _damaged(file, error) from None
 
 
-def _thresholds(folder: Path) -> dict[str, np.ndarray]:
+def _check_finite(weights: Any) -> None:
+    for name, array in leaves(weights):
+        if jnp.issubdtype(array.dtype, jnp.inexact) and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite, as a diverged training's")
+
+
+def _thresholds(
+    folder: Path, runs: Sequence[str], description: Description
+) -> dict[str, np.ndarray]:
     """What `train.threshold` chose for each run, by the name of its files."""
     found = metrics_document(folder).get("thresholds", {})
+    count = description.outputs if description.task == "multilabel" else 1
     try:
         named = {
             (f"seed-{key}" if key.isdecimal() else key): np.array([*own], np.float64)
             for key, own in found.items()
         }
+        named = named if len(named) != 1 else {"all": next(iter(named.values()))}
+        if named and named.keys() != {*runs}:
+            raise ValueError("has thresholds of other runs")
+        for own in named.values():
+            if own.shape != (count,) or not ((own >= 0) & (own <= 1)).all():
+                raise ValueError(f"has the thresholds {own.tolist()}")
     except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder / METRICS_FILE, error) from None
-    return named if len(named) != 1 else {"all": next(iter(named.values()))}
+    return named
 
 
 def temperature_of(folder: Path) -> float:

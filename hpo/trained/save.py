@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -343,17 +343,25 @@ def _save_weights(path: Path, weights: Mapping[str, Any], experiment: Experiment
 
         write_packed(path, weights, compression)
         return
-    import orbax.checkpoint as orbax  # takes most of a second, and only here
-
-    log = logging.getLogger("absl")  # Orbax logs an error that it also raises
-    level = log.level
-    log.setLevel(logging.CRITICAL)
     try:
-        with orbax.StandardCheckpointer() as checkpointer:
+        with checkpoints() as checkpointer:
             checkpointer.save(path.resolve(), dict(weights))
     except ValueError as error:  # so TensorStore raises the errors of files
         if (found := re.search(r"os_error_code='(\d+)'", str(error))) is None:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+
+
+@contextmanager
+def checkpoints() -> Iterator[Any]:
+    """Orbax's reader and writer of checkpoints, which does not print the errors that it raises."""
+    import orbax.checkpoint as orbax  # takes most of a second, and only here
+
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with orbax.StandardCheckpointer() as checkpointer:
+            yield checkpointer
     finally:
         log.setLevel(level)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,15 @@ from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.words import shown
 from hpo.trained.packed import PACKED_FILE, is_packed, read_packed, with_arrays
-from hpo.trained.save import ENSEMBLE_FILE, MEMBERS_FOLDER, METRICS_FILE, WEIGHTS_FOLDER
+from hpo.trained.save import (
+    ENSEMBLE_FILE,
+    MEMBERS_FOLDER,
+    METRICS_FILE,
+    WEIGHTS_FOLDER,
+    checkpoints,
+)
+
+_CLOSED = "Event loop is closed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,30 +113,65 @@ def _read(folder: Path, version: tuple[int, int]) -> Weights:
 
 
 def _restored(place: Path) -> dict[str, np.ndarray]:
-    import orbax.checkpoint as orbax  # takes most of a second, and only where a spec names a folder
+    def read(checkpointer: Any) -> Any:
+        return checkpointer.restore(place.resolve())
 
-    with orbax.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.restore(place.resolve())
-    return {name: np.asarray(leaf) for name, leaf in leaves(tree)}
+    return {name: np.asarray(leaf) for name, leaf in leaves(_read_by(read))}
 
 
 def restored_like(place: Path, expected: Any) -> Any:
     """The weights in a folder, of these shapes and types; no checkpoint of others is read.
 
     Raises:
-        ValueError: for other names, shapes or types.
+        ValueError: for other names, shapes or types, or a checkpoint that cannot be read.
     """
     if is_packed(place):
         arrays = read_packed(place)
         _check(expected, arrays)
         return with_arrays(expected, arrays)
-    import orbax.checkpoint as orbax
 
-    with orbax.StandardCheckpointer() as checkpointer:
+    def read(checkpointer: Any) -> Any:
         metadata: Any = checkpointer.metadata(place.resolve())
         found = getattr(metadata, "item_metadata", metadata)
+        if found is None:  # Orbax has logged the error, and goes on
+            raise ValueError("holds no checkpoint that can be read")
         _check(expected, dict(leaves(getattr(found, "tree", found))))
         return checkpointer.restore(place.resolve(), expected)
+
+    return _read_by(read)
+
+
+def _read_by(read: Callable[[Any], Any]) -> Any:
+    """What a function reads with Orbax.
+
+    Raises:
+        ValueError: for a checkpoint that cannot be read; the errors of Orbax are not printed.
+    """
+    _print_no_late_errors()
+    try:
+        with checkpoints() as checkpointer:
+            return read(checkpointer)
+    except Exception as error:  # Orbax and TensorStore raise many
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+@cache
+def _print_no_late_errors() -> None:
+    """Keep those arrays off the screen that were read at the same time as one that cannot be.
+
+    TensorStore hands them over to an event loop that Orbax has closed after the first error. Those
+    that cannot be read either are logged when they are collected.
+    """
+    usual = sys.unraisablehook
+
+    def others(found: sys.UnraisableHookArgs) -> None:
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == _CLOSED):
+            usual(found)
+
+    sys.unraisablehook = others
+    logging.getLogger("asyncio").addFilter(
+        lambda record: "tensorstore_spec" not in record.getMessage()
+    )
 
 
 def _check(expected: Any, held: Mapping[str, Any]) -> None:

@@ -44,6 +44,7 @@ _REFUSED = {
     "updates": ({"gradient", "own average"}, r"updates\.(accumulate|max_norm)"),
     "updates_more": ({"own rate", "own average"}, r"updates\.(decay_on|spectral_norm)"),
     "averages": ({"own average"}, r"swa averages weights itself"),
+    "rewinding": ({"own average"}, r"compression\.sparsity\.rewind"),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 import hpo as hpo_package
 from hpo.errors import HpoError, SpecError
 from hpo.spec.file.dump import dump_spec
+from hpo.spec.load import load_document
 from hpo.trained.compress import Wanted, compressing, smaller_document
 from hpo.trained.packed import read_packed
 from tests.study.whole import Studies
@@ -75,9 +76,9 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
     (tmp_path / "folds" / "ensemble.json").write_text("{}")
     with pytest.raises(HpoError, match="holds an ensemble"):
         smaller_document(tmp_path / "folds", WANTED)
-    images = folder_of(tmp_path / "images", model={"name": "cnn"})
-    with pytest.raises(HpoError, match="--rank 2: mlp has a rank, not 'cnn': leave it out"):
-        smaller_document(images, WANTED._replace(rank=2))
+    members = folder_of(tmp_path / "members", model={"name": "tabm"})
+    with pytest.raises(HpoError, match=r"--rank 2: cnn, .* have a rank, not 'tabm': leave it out"):
+        smaller_document(members, WANTED._replace(rank=2))
     lost = folder_of(tmp_path / "lost", data={"dataset": {"csv": "lost.csv", "target": "y"}})
     with pytest.raises(HpoError, match="run this in the folder where its data are"):
         compressing(lost, WANTED, None)
@@ -129,3 +130,26 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     for place in ("small", (tmp_path / "small").as_uri()):
         assert "holds the model to compress" in hpo("compress", place, "-o", place).err
     assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err
+
+
+def test_a_network_of_images_becomes_smaller_by_a_rank(hpo, tmp_path, compile_cache):
+    spec = {
+        "name": "digits",
+        "data": {"dataset": "digits", "rows": 100, "batch_size": 32},
+        "model": {"name": "cnn", "filters": [4, 6], "dense": 8},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "train": {"epochs": 1},
+    }
+    studies = Studies(tmp_path, compile_cache)
+    studies.train(load_document(spec, Path()), tmp_path / "model")
+    plain = ("--sparsity", "0", "--bits", "32", "--json")
+    result = hpo("compress", "model", "-o", "small", "--rank", "2", *plain)
+    assert result.code == 0, result.err
+    kernels = [2 * (9 + 4), 2 * (36 + 6), 2 * (24 + 8), 80]
+    assert json.loads(result.out)["bytes"] == {
+        "before": 4 * (36 + 36 * 6 + 24 * 8 + 80 + 28),
+        "after": 4 * (sum(kernels) + 28),
+    }
+    refused = hpo("compress", "small", "-o", "new", "--rank", "3", *plain)
+    # Neither the first convolution nor the second becomes smaller still.
+    assert "the hidden layers would have 258 weights, and have 174: give a smaller" in refused.err

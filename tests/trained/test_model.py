@@ -26,6 +26,7 @@ from hpo.trained.predict import read_new
 from hpo.trained.weights import read_weights
 from tests.checkout import ROOT
 from tests.study.whole import Studies
+from tests.trained.damage import damages
 from tests.trained.tables import an_experiment, rows_of, trained, write_rows, write_table
 
 
@@ -213,6 +214,107 @@ def test_an_array_of_objects_is_not_unpickled(churn: Path, tmp_path: Path) -> No
     shutil.copytree(churn / "model", folder)
     np.savez(folder / "transforms" / "all.npz", offset=np.array([print], object))
     with pytest.raises(HpoError, match=r"all\.npz: is damaged \(Object arrays cannot be loaded"):
+        load_model(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> Path:
+    """The folder of `table.csv`, and of a packed `model` with thresholds and many arrays."""
+    folder = tmp_path_factory.mktemp("small")
+    write_table(folder / "table.csv")
+    data = {
+        "dataset": {"csv": "table.csv", "target": "churn"},
+        "batch_size": 16,
+        "clip": 3.0,
+        "columns": {
+            "encode": "target",
+            "transform": "quantile",
+            "flag": True,
+            "by_name": {"when": {"type": "date"}, "member": {"encode": "ordinal"}},
+        },
+    }
+    compression = {"weights": {"name": "integer", "bits": 4}}
+    train = {"epochs": 1, "threshold": "f1"}
+    parts = {"data": data, "compression": compression, "train": train}
+    trained(Studies(folder, compile_cache), folder, **parts)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["churn", "small"])
+def test_a_folder_with_one_wrong_value_answers_every_row_or_is_one_sentence(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    given_folder: Path = request.getfixturevalue(name)
+    folder, table = tmp_path / "model", pd.read_csv(given_folder / "table.csv")
+    shutil.copytree(given_folder / "model", folder)
+
+    @settings(max_examples=12, deadline=None)
+    @given(damages(given_folder / "model"))
+    def is_safe(damage: tuple[str, bytes]) -> None:
+        (folder / damage[0]).write_bytes(damage[1])
+        try:
+            found = hpo.load(folder).predict(table)
+        except HpoError:  # what it says is for other tests
+            pass
+        else:
+            chances = found.select_dtypes("number").to_numpy()
+            assert len(found) == len(table)
+            assert np.isfinite(chances).all()
+        finally:
+            shutil.copy(given_folder / "model" / damage[0], folder / damage[0])
+
+    is_safe()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("offset", np.nan, "offset holds nan"),
+        ("divisor", np.inf, "divisor holds inf"),
+        ("divisor", 0, "divisor holds 0, by which nothing is divided"),
+        ("divisor", -2, "divisor holds -2, by which nothing is divided"),
+        ("fill", np.nan, "fill holds nan"),
+        ("text_fill", 3, "text_fill holds 3, which is not between 0 and 2"),
+        ("text_value", 2, "text_value is not sorted, or holds a number twice"),
+    ],
+)
+def test_a_wrong_number_of_a_fit_is_one_sentence(
+    churn: Path, tmp_path: Path, name: str, value: float, told: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    file = folder / "transforms" / "all.npz"
+    with np.load(file) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    arrays[name][0] = value
+    np.savez(file, **arrays)
+    with pytest.raises(HpoError) as refused:
+        load_model(folder, "cpu")
+    assert str(refused.value) == f"{file}: is damaged ({told}): train the model again."
+
+
+def test_weights_that_are_no_numbers_answer_nothing(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small / "model", folder)
+    file = folder / "weights" / "packed.bin"
+    file.write_bytes(np.float32(np.nan).tobytes() + file.read_bytes()[4:])
+    with pytest.raises(
+        HpoError, match=r"weights: is damaged \(params/\S+ holds numbers that are no"
+    ):
+        load_model(folder, "cpu")
+
+
+@pytest.mark.parametrize(
+    "found", [{"0": [1.5]}, {"0": [None]}, {"0": []}, {"0": [0.5], "1": [0.5]}]
+)
+def test_thresholds_of_no_chances_are_one_sentence(
+    small: Path, tmp_path: Path, found: dict[str, list[float]]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small / "model", folder)
+    document = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**document, "thresholds": found}))
+    with pytest.raises(HpoError, match=r"metrics\.json: is damaged \(.*\): train the model again"):
         load_model(folder, "cpu")
 
 

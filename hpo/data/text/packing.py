@@ -14,8 +14,14 @@ def packed(words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpacked(data: np.ndarray, ends: np.ndarray) -> list[str]:
-    """The texts of such an array."""
+    """The texts of such an array.
+
+    Raises:
+        ValueError: for ends that are not those of its texts.
+    """
     text, start, words = data.tobytes(), 0, []
+    if (np.diff(ends, prepend=0) < 0).any() or (ends[-1] if len(ends) else 0) != len(text):
+        raise ValueError(f"has texts that do not end where its {len(text)} bytes do")
     for end in ends.tolist():
         words.append(text[start:end].decode("utf-8", "surrogatepass"))
         start = end

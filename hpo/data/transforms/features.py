@@ -5,9 +5,9 @@ It is plain values. With the arrays of a fit it is all that a trained model need
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 from hpo.errors import DataError
 from hpo.spec.sections.data import TableFile
@@ -16,6 +16,7 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     from hpo.data.source import Source
 
+T = TypeVar("T", bound=Hashable)
 # What a column of numbers is read from: numbers, booleans, or a part of a date.
 Part = Literal["number", "boolean", "days", "year", "month", "day", "weekday", "hour"]
 # More of one are a mistake in the file: a spec could not have trained them.
@@ -111,12 +112,18 @@ class Features:
         weight, mean = plain.get("weight"), plain.get("weight_mean", 1.0)
         if not isinstance(mean, float | int) or isinstance(mean, bool) or not 0 < mean < 1e308:
             raise ValueError(f"has a weight_mean of {shown(mean)}")
+        targets = tuple(map(_word, _list(plain.get("targets", []))))
+        lists: list[list[tuple[str, ...]]] = [[*numbers], [(one.name,) for one in texts]]
+        lists.append([(name,) for name in targets])
+        for columns in lists:
+            if (twice := first_twice(columns)) is not None:
+                raise ValueError(f"has the column {shown(twice[0])} twice")
         return cls(
             numbers,
             texts,
             shape,
             _word(plain.get("type", "")),
-            tuple(map(_word, _list(plain.get("targets", [])))),
+            targets,
             None if weight is None else _word(weight),
             float(mean),
         )
@@ -137,6 +144,16 @@ def check_columns(features: Features, names: Sequence[str], where: str) -> None:
             f"{where}: has no column {which}, which the model was trained with: add it, with empty "
             "cells where it is not known."
         )
+
+
+def first_twice(values: Sequence[T]) -> T | None:
+    """The first value that a list has before; None if it has each once."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 def _listed(value: Any) -> Any:
@@ -177,4 +194,7 @@ def _number(row: list[Any]) -> NumberColumn:
 
 def _text(row: list[Any]) -> TextColumn:
     name, values = row
-    return TextColumn(_word(name), None if values is None else tuple(map(_word, _list(values))))
+    found = None if values is None else tuple(map(_word, _list(values)))
+    if (twice := first_twice(found or ())) is not None:
+        raise ValueError(f"has the category {shown(twice)} twice")
+    return TextColumn(_word(name), found)

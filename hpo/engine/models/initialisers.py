@@ -67,14 +67,19 @@ def _factors(
     (arXiv:2105.01029), spectral initialisation; we also restore the spread, which falls with the
     rank.
     """
-    left, right = (np.zeros(shapes[name]["kernel"].shape) for name in ("left", "right"))
-    u, values, v = np.linalg.svd(kernel(rng, (len(left), right.shape[1])), full_matrices=False)
+    first, second = (tuple(shapes[name]["kernel"].shape) for name in ("left", "right"))
+    left, right = np.zeros((math.prod(first[:-1]), first[-1])), np.zeros(second[-2:])
+    drawn = kernel(rng, (*first[:-1], second[-1])).reshape(len(left), -1)
+    u, values, v = np.linalg.svd(drawn, full_matrices=False)
     kept = values[: right.shape[0]]
     restored = kept * math.sqrt(np.square(values).sum() / (np.square(kept).sum() or 1.0))
     left[:, : len(kept)] = u[:, : len(kept)] * np.sqrt(restored)
     right[: len(kept)] = np.sqrt(restored)[:, None] * v[: len(kept)]
     biases = {name: np.zeros(leaf.shape) for name, leaf in shapes["right"].items()}
-    found = {"left": {"kernel": left}, "right": {**biases, "kernel": right}}
+    found = {
+        "left": {"kernel": left.reshape(first)},
+        "right": {**biases, "kernel": right.reshape(second)},
+    }
     return {
         name: {leaf: array.astype(np.float32) for leaf, array in part.items()}
         for name, part in found.items()

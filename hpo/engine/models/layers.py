@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from hpo.engine.models.activations.sparse import passed_on
+from hpo.engine.models.convolution import Conv
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.look import tried
 from hpo.engine.models.own import function_of, given_to
@@ -89,36 +91,70 @@ def own_activation(activation: OwnActivation, x: Float[Array, "..."]) -> Float[A
 
 
 class LowRank(nnx.Module):  # type: ignore[misc]
-    """A dense layer whose kernel is the product of two: `rank` * (inputs + outputs) weights.
+    """A layer whose kernel is the product of two: `rank` * (inputs + outputs) weights.
 
-    The initial factors of both are those of one drawn kernel (see `initialisers`).
+    The inputs of a convolution are those of its window. Its second kernel reads single pixels. The
+    initial factors of both are those of one drawn kernel (see `initialisers`).
 
-    Source: Denil et al. 2013, "Predicting parameters in deep learning" (arXiv:1306.0543).
+    Source: Denil et al. 2013, "Predicting parameters in deep learning" (arXiv:1306.0543);
+    convolutions: Zhang et al. 2015, "Accelerating very deep convolutional networks for
+    classification and detection" (arXiv:1505.06798), Section 3.1.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, rank: int, *, use_bias: bool, dtype: Any, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, layer: nnx.Linear | Conv, rank: int) -> None:
+        dtype = layer.dtype
+        if isinstance(layer, Conv):
+            *window, channels, filters = layer.kernel.shape
+            sizes, bias = (window[0], window[1]), layer.bias is not None
+            how = layer.platform, dtype
+            self.left = Conv(sizes, channels, rank, False, *how, layer.stride, layer.padding)
+            self.right = Conv(1, rank, filters, bias, *how)
+            return
+        inputs, outputs, rngs = layer.in_features, layer.out_features, nnx.Rngs(0)
         self.left = nnx.Linear(inputs, rank, use_bias=False, dtype=dtype, rngs=rngs)
-        self.right = nnx.Linear(rank, outputs, use_bias=use_bias, dtype=dtype, rngs=rngs)
+        self.right = nnx.Linear(rank, outputs, use_bias=layer.use_bias, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "... N"]) -> Float[Array, "... M"]:
         """The outputs of the layer."""
         return self.right(self.left(x))
 
 
-def dense_layer(
-    inputs: int, outputs: int, rank: int | None, *, use_bias: bool, dtype: Any, rngs: nnx.Rngs
-) -> nnx.Linear | LowRank:
-    """A dense layer, of low rank if the spec gives a rank."""
-    if rank is None:
-        return nnx.Linear(inputs, outputs, use_bias=use_bias, dtype=dtype, rngs=rngs)
-    return LowRank(inputs, outputs, rank, use_bias=use_bias, dtype=dtype, rngs=rngs)
+def with_low_rank(model: nnx.Module, rank: int) -> nnx.Module:
+    """A model of which dense layers and convolutions are products of this rank, but for the head.
+
+    Those that would have no fewer weights stay whole, and so do convolutions of groups. Layers that
+    a model names as `resized` are products in any case, as their sizes may be those of a merged
+    program.
+    """
+    parts = dict(nnx.iter_graph(model))
+    for path, layer in parts.items():
+        is_layer = isinstance(layer, nnx.Linear) or (isinstance(layer, Conv) and layer.groups == 1)
+        if not is_layer or path == ("head",):
+            continue
+        *window, channels, outputs = layer.kernel.shape
+        inputs = math.prod(window) * channels
+        if path[0] in getattr(model, "resized", ()) or is_product(inputs, outputs, rank):
+            parent, name = parts[path[:-1]], path[-1]
+            if isinstance(parent, nnx.List):
+                parent[name] = LowRank(layer, rank)
+            else:
+                setattr(parent, name, LowRank(layer, rank))
+    return model
 
 
-def kernel_weights(inputs: int, outputs: int, rank: int | None) -> int:
-    """The weights of a dense layer without its bias, and its multiplications for an example."""
-    return inputs * outputs if rank is None else rank * (inputs + outputs)
+def is_product(inputs: int, outputs: int, rank: int | None) -> bool:
+    """Whether a layer of these sizes has fewer weights as a product of this rank."""
+    return rank is not None and rank * (inputs + outputs) < inputs * outputs
+
+
+def kernel_weights(inputs: int, outputs: int, rank: int | None, *, resized: bool = False) -> int:
+    """The weights of a layer without its bias, and its multiplications for an example or a pixel.
+
+    A `resized` layer is a product of this rank in any case (see `with_low_rank`).
+    """
+    if rank is not None and (resized or is_product(inputs, outputs, rank)):
+        return rank * (inputs + outputs)
+    return inputs * outputs
 
 
 class LayerNorm(nnx.Module):  # type: ignore[misc]

@@ -31,7 +31,7 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """`{"params": ..., "variables": ...}` as drawn, with the arrays of a trained model in place.
 
     Where a layer is a product of two arrays here, and is not there or has another rank, it gets
-    those of the closest matrix of its rank.
+    those of the closest matrix of its rank. Where it is a product there alone, it gets the product.
 
     The ranges of what layers read stay as drawn where the trained model has none, and are left out
     where this one has none. Steps between levels are left out, because they follow from weights.
@@ -63,22 +63,37 @@ def _of_rank(
 ) -> dict[str, np.ndarray]:
     """Trained arrays, with the factors of those layers that are products of two among `drawn`."""
     found = dict(arrays)
+    for name in arrays:
+        layer, is_factor, _ = name.partition(_LEFT)
+        left, right = layer + _LEFT, layer + _RIGHT
+        # Products of another rank are multiplied. A layer may be whole here.
+        if is_factor and right in found and not _are_alike(drawn.get(left), found[left]):
+            one, other = found.pop(left), found.pop(right)
+            found[layer + _KERNEL] = (_matrix(one) @ _matrix(other)).reshape(
+                *one.shape[:-1], other.shape[-1]
+            )
+            if f"{layer}/right{_BIAS}" in found:
+                found[layer + _BIAS] = found.pop(f"{layer}/right{_BIAS}")
     for name in drawn:
         layer, is_factor, _ = name.partition(_LEFT)
-        if not is_factor:
-            continue
-        left, right = layer + _LEFT, layer + _RIGHT
-        rank = drawn[left].shape[1]
-        if layer + _KERNEL in found:
-            kernel = found.pop(layer + _KERNEL)
+        if is_factor and layer + _KERNEL in found:
+            left, right = layer + _LEFT, layer + _RIGHT
+            pair = factors(_matrix(found.pop(layer + _KERNEL)), drawn[left].shape[-1])
+            found[left] = pair[0].reshape(*drawn[left].shape[:-2], -1, pair[0].shape[1])
+            found[right] = pair[1].reshape(*drawn[right].shape[:-1], -1)
             if layer + _BIAS in found:
                 found[f"{layer}/right{_BIAS}"] = found.pop(layer + _BIAS)
-        elif left in found and right in found and found[left].shape[1] != rank:
-            kernel = found[left] @ found[right]
-        else:
-            continue
-        found[left], found[right] = factors(kernel, rank)
     return found
+
+
+def _matrix(kernel: np.ndarray) -> np.ndarray:
+    """A kernel with all that a unit reads along one axis, `[inputs, outputs]`."""
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _are_alike(drawn: np.ndarray | None, trained: np.ndarray) -> bool:
+    """Whether both are the first factors of products of one rank."""
+    return drawn is not None and drawn.shape[-1] == trained.shape[-1]
 
 
 def _with_ranges(

@@ -75,7 +75,7 @@ def _chain(spec: Any) -> list[_Layer]:
     if isinstance(spec, Mlp):
         count = 0 if spec.rank is not None else len(spec.widths)
         return [_Layer(f"linears/{i}", f"norms/{i}" if has_norm else "") for i in range(count)]
-    if spec.groups != 1:
+    if spec.groups != 1 or spec.rank is not None:
         return []
     convs = [
         _Layer(f"convs/{i}", f"norms/{i}" if has_norm else "", is_conv=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.data.source import Source
-from hpo.data.transforms.checking import check_fit, width_of
+from hpo.data.transforms.checking import check_fit, check_tokens, width_of
 from hpo.data.transforms.features import Features, NumberColumn, TextColumn
 from hpo.data.transforms.transform import fit_transform
 from hpo.spec.sections.columns import Columns, Reduce
@@ -112,6 +112,67 @@ def test_arrays_that_do_not_fit_are_refused(
     arrays = {name: array for name, array in changed.items() if array is not None}
     with pytest.raises(ValueError, match=r"lacks|has the shape|names a column|more hashes"):
         check_fit(arrays, TABLE, 99)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "damage", "told"),
+    [
+        ({}, {"target_std": np.array(0.0)}, "target_std holds 0, by which"),
+        ({"clip": 3.0}, {"clip": np.array(-3.0)}, "clip holds -3, by which"),
+        ({}, {"target_range": np.array([1.0, 0.0])}, "target_range goes from 1 to 0"),
+        ({}, {"text_value": np.array([0, 1, 1, 0, 1, 2], np.int32)}, "text_value is not sorted"),
+        ({}, {"text_value": np.array([0, 1, 3, 0, 1, 2], np.int32)}, "holds 3, which is not betw"),
+        (
+            {"encode": "ordinal"},
+            {"known": np.array([1, 0, 2, 0, 1, 2], np.int32)},
+            "known is not s",
+        ),
+        ({"encode": "embed"}, {"code_known": np.array([0, 1, 9, 0, 1, 2], np.int32)}, "holds 9"),
+        ({"encode": "ordinal"}, {"known_column": np.array([1, 1], np.int32)}, "known_column is no"),
+        ({"encode": "hashing", "buckets": 5}, {"hash_buckets": np.array([5, 0], np.int32)}, "no c"),
+        ({"encode": "target"}, {"target_prior": np.full((6, 3), np.inf)}, "target_prior holds inf"),
+        ({"transform": "quantile"}, {"quantiles": np.array([[2.0, 0], [1, 1]])}, "are not sorted"),
+        ({"by_name": {"home": {"type": "text"}}}, {"text.0.weight": np.array([1.0])}, "weight has"),
+        ({"by_name": {"home": {"type": "text"}}}, {"text.0.weight": np.zeros(3)}, "weight holds 0"),
+        (
+            {"by_name": {"home": {"type": "text"}}},
+            {"text.0.token_end": np.array([4, 2, 12])},
+            "do not end where its 12 bytes do",
+        ),
+        (
+            {"by_name": {"home": {"type": "text"}}},
+            {"text.0.token_bytes": np.frombuffer(b"bonnbonnrome", np.uint8)},
+            "holds a token twice",
+        ),
+    ],
+)
+def test_arrays_of_wrong_numbers_are_refused(
+    leaves: dict[str, Any], damage: dict[str, np.ndarray], told: str
+) -> None:
+    features = TABLE
+    if "by_name" in leaves:
+        features = Features(numbers=TABLE.numbers, texts=(TABLE.texts[0], TextColumn("home", None)))
+    with pytest.raises(ValueError, match=told):
+        check_fit({**fit(**leaves), **damage}, features, 99)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({}, "lacks token_code"),
+        ({"token_code": np.array([98, 97])}, "token_code is not sorted"),
+        ({"token_code": np.array([97, 0x110000])}, "is not between 0 and 1114111"),
+        ({"token_code": np.array([97, 98, 99, 100])}, "has 4 tokens for 3 outputs"),
+        ({"merges": np.array([[97, 256]], np.int32)}, "names a token that is not there"),
+    ],
+)
+def test_tokens_of_no_language_are_refused(arrays: dict[str, np.ndarray], told: str) -> None:
+    assert check_tokens({"token_code": np.array([97, 98])}, 3).more["token_code"].tolist() == [
+        97,
+        98,
+    ]
+    with pytest.raises(ValueError, match=told):
+        check_tokens(arrays, 3)
 
 
 def test_a_fit_of_other_examples_is_refused() -> None:

@@ -37,9 +37,9 @@ def _started(training: Training, arrays: Any, *, keeps_head: bool = True) -> Tra
     return with_leaves(training, {"model.from": start})
 
 
-def _first(training: Training) -> dict[str, np.ndarray]:
+def _first(training: Training, data: DataSet | None = None) -> dict[str, np.ndarray]:
     """The first weights of a trial, by their paths."""
-    program, _ = split(training, tiny_data(), "cpu")
+    program, _ = split(training, data or tiny_data(), "cpu")
     params, variables = own_weights(program, training, initial_lane(program, training))
     leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "variables": variables})
     return {jax.tree_util.keystr(p, simple=True, separator="/"): leaf for p, leaf in leaves}
@@ -107,6 +107,37 @@ def test_layers_of_low_rank_start_from_the_closest_product_to_the_trained_ones(r
     np.testing.assert_allclose(product, first, atol=1e-5)
     again = _first(_started(a_training(model__widths=[8], model__rank=rank), found))
     np.testing.assert_array_equal(again["params/linears/0/left/kernel"], left)
+
+
+def test_convolutions_of_low_rank_start_from_the_closest_product_and_whole_ones_from_it(
+    images: DataSet,
+) -> None:
+    model = {"name": "cnn", "filters": [4, 8], "dense": 3}
+    shapes = {"convs/0/kernel": (3, 3, 1, 4), "convs/1/kernel": (3, 3, 4, 8)}
+    shapes |= {"dense/kernel": (32, 3), "head/kernel": (3, 3), "convs/0/bias": (4,)}
+    shapes |= {"convs/1/bias": (8,), "dense/bias": (3,), "head/bias": (3,)}
+    arrays = _arrays(shapes)
+    found = _first(_started(a_training(model={**model, "rank": 2}), arrays), images)
+    for name in ("convs/0", "convs/1", "dense"):
+        kernel = arrays[f"params/{name}/kernel"]
+        u, values, v = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
+        left, right = (found[f"params/{name}/{side}/kernel"] for side in ("left", "right"))
+        assert left.shape == (*kernel.shape[:-1], 2)
+        product = left.reshape(-1, 2) @ right.reshape(2, -1)
+        np.testing.assert_allclose(product, u[:, :2] @ np.diag(values[:2]) @ v[:2], atol=1e-5)
+        bias = arrays[f"params/{name}/bias"].astype(np.float32)
+        np.testing.assert_array_equal(found[f"params/{name}/right/bias"], bias)
+
+    # A layer that is whole here starts from the product: each without a rank, and with 3 the first
+    # convolution, which would have 39 weights instead of 36.
+    for rank in (None, 3):
+        again = _first(_started(a_training(model={**model, "rank": rank}), found), images)
+        assert ("params/dense/kernel" in again) == (rank is None)
+        left, right = (found[f"params/convs/0/{side}/kernel"] for side in ("left", "right"))
+        product = left.reshape(-1, 2) @ right.reshape(2, -1)
+        np.testing.assert_allclose(again["params/convs/0/kernel"].reshape(9, 4), product, atol=1e-5)
+        bias = found["params/convs/0/right/bias"]
+        np.testing.assert_array_equal(again["params/convs/0/bias"], bias)
 
 
 @pytest.mark.parametrize(

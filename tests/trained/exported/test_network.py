@@ -24,14 +24,14 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"name": "mlp", "widths": [8, 6], "norm": "batch"}, "table"),
     ({"name": "mlp", "widths": [8], "norm": "layer", "activation": "gelu"}, "codes"),
     ({"name": "cnn", "filters": [4, 8], "dense": 8, "groups": 2}, "colours"),
-    ({"name": "cnn", "filters": [4], "pooling": {"name": "avg", "size": 3}}, "colours"),
+    ({"name": "cnn", "filters": [4], "pooling": {"name": "avg", "size": 3}, "rank": 2}, "colours"),
     ({"name": "fourier", "features": 16}, "table"),
     ({"name": "realmlp", "widths": [8]}, "codes"),
     ({"name": "tabm", "widths": [8]}, "codes"),
     ({"name": "rnn", "cell": "gru", "width": 8}, "texts"),
     ({"name": "rnn", "cell": "lstm", "width": 8, "bidirectional": True}, "series"),
     ({"name": "transformer", "width": 8, "depth": 1}, "texts"),
-    ({"name": "transformer", "width": 8, "depth": 1}, "series"),
+    ({"name": "transformer", "width": 8, "depth": 1, "rank": 2}, "series"),
     ({"name": "unet"}, "masks"),
     ({"name": "resnet"}, "colours"),
 ]
@@ -100,6 +100,21 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
         outputs = np.asarray(outputs_of(model, model.members[0])(x), np.float64)
         odds = np.exp(outputs - outputs.max(-1, keepdims=True))
         np.testing.assert_allclose(found, odds / odds.sum(-1, keepdims=True), atol=1e-6)
+
+
+def test_stablehlo_gives_the_mean_of_seeds_that_share_their_inputs(tmp_path: Path) -> None:
+    spec = {"name": "mlp", "widths": [4]}
+    model, rows = drawn(tmp_path, data_of(tmp_path, "table"), spec)
+    (one,) = model.members
+    two = one._replace(weights=jax.tree.map(lambda leaf: 2 * leaf, one.weights))
+    both = replace(model, members=(one, two), temperature=2.0)
+    assert rows is not None
+    roots = np.sqrt(both.predictions(rows))
+    found = export.deserialize(bytearray(stablehlo(both))).call(model.features(one, rows))
+    np.testing.assert_allclose(found, roots / roots.sum(1, keepdims=True), atol=1e-6)
+    own = two._replace(data=replace(two.data, fingerprint="another fold"))
+    with pytest.raises(HpoError, match="2 members, which encode their inputs each in its own way"):
+        stablehlo(replace(both, members=(one, own)))
 
 
 def test_a_model_without_a_translation_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -14,7 +14,13 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv, output_size
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
+from hpo.engine.models.layers import (
+    activated,
+    has_bias,
+    kernel_weights,
+    norm_layers,
+    normalised,
+)
 from hpo.engine.models.pooling import pooled, pooled_size
 from hpo.engine.models.sizes import Size
 from hpo.engine.oneof import number_of, options_of
@@ -27,6 +33,8 @@ class Cnn(nnx.Module):  # type: ignore[misc]
 
     If a program serves several sizes of the dense layer, it is as large as the largest.
     """
+
+    resized: ClassVar[tuple[str, ...]] = ("dense", "further")
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, platform, dtype, *_ = shapes
@@ -79,10 +87,10 @@ class _Layer(NamedTuple):
         """What the sizes of its weights follow from."""
         return self.window, self.channels, self.filters
 
-    @property
-    def weights(self) -> int:
+    def weights(self, rank: int | None) -> int:
         """The number of its weights, without biases."""
-        return math.prod(self.window) * self.channels // self.groups * self.filters
+        inputs = math.prod(self.window) * self.channels // self.groups
+        return kernel_weights(inputs, self.filters, rank if self.groups == 1 else None)
 
     @property
     def pooled(self) -> tuple[int, int]:
@@ -128,8 +136,9 @@ def _dense_sizes(spec: CnnSpec) -> tuple[int, ...]:
 def cnn_size(spec: CnnSpec, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of a `cnn`."""
     layers = _layers(spec, example_shape)
-    sizes = layers[-1].flat, *_dense_sizes(spec), outputs
-    head = sum(n * m for n, m in itertools.pairwise(sizes))
-    weights = sum(one.weights for one in layers)
-    convolved = sum(one.weights * math.prod(one.size) for one in layers)
-    return Size(weights + head, head, convolved)
+    sizes, rank = (layers[-1].flat, *_dense_sizes(spec)), spec.rank
+    dense = sum(kernel_weights(n, m, rank, resized=True) for n, m in itertools.pairwise(sizes))
+    dense += sizes[-1] * outputs
+    weights = sum(one.weights(rank) for one in layers)
+    convolved = sum(one.weights(rank) * math.prod(one.size) for one in layers)
+    return Size(weights + dense, dense, convolved)

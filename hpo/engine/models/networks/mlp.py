@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -18,7 +19,6 @@ from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import (
     activated,
     bounded,
-    dense_layer,
     has_bias,
     kernel_weights,
     norm_layers,
@@ -36,6 +36,8 @@ class Mlp(nnx.Module):  # type: ignore[misc]
     because their inputs and gradients are 0.
     """
 
+    resized: ClassVar[tuple[str, ...]] = ("linears",)
+
     def __init__(self, spec: MlpSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         outputs, dtype = shapes.outputs, shapes.dtype
         self.categories = Categories(spec.embedding, shapes, rngs)
@@ -44,7 +46,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
         use_bias = has_bias(spec)
         self.linears = nnx.List(
             [
-                dense_layer(n, m, spec.rank, use_bias=use_bias, dtype=dtype, rngs=rngs)
+                nnx.Linear(n, m, use_bias=use_bias, dtype=dtype, rngs=rngs)
                 for n, m in itertools.pairwise((inputs, *sizes))
             ]
         )
@@ -81,5 +83,6 @@ def mlp_size(spec: MlpSpec, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of an `mlp`, or of the widest that its `OneOf` leaves allow."""
     sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)))
     layers = itertools.pairwise(sizes)
-    weights = sum(kernel_weights(n, m, spec.rank) for n, m in layers) + sizes[-1] * outputs
+    hidden = sum(kernel_weights(n, m, spec.rank, resized=True) for n, m in layers)
+    weights = hidden + sizes[-1] * outputs
     return Size(weights, weights)

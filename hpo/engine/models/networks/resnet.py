@@ -19,6 +19,7 @@ from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 from hpo.engine.models.layers import (
     activated,
     has_bias,
+    kernel_weights,
     norm_layers,
     normalised,
     rematerialised,
@@ -132,10 +133,10 @@ class _Layer(NamedTuple):
     stride: int = 1
     groups: int = 1
 
-    @property
-    def weights(self) -> int:
+    def weights(self, rank: int | None) -> int:
         """The number of its weights, without biases."""
-        return self.window**2 * self.channels // self.groups * self.filters
+        inputs = self.window**2 * self.channels // self.groups
+        return kernel_weights(inputs, self.filters, rank if self.groups == 1 else None)
 
 
 def _blocks(spec: ResNetSpec, channels: int) -> Iterator[tuple[_Layer, ...]]:
@@ -194,7 +195,7 @@ def resnet_size(spec: ResNetSpec, example_shape: Sequence[int], outputs: int) ->
     weights = convolved = 0
     for layer in itertools.chain.from_iterable(_blocks(spec, channels)):
         height, width = -(-height // layer.stride), -(-width // layer.stride)
-        weights += layer.weights
-        convolved += layer.weights * height * width
+        weights += layer.weights(spec.rank)
+        convolved += layer.weights(spec.rank) * height * width
         channels = layer.filters
     return Size(weights + channels * outputs, channels * outputs, convolved)

@@ -22,6 +22,7 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout, dropped
 from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding, pooled
 from hpo.engine.models.initialisers import INITIALISERS, Initialiser
+from hpo.engine.models.layers import kernel_weights
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
 from hpo.spec.sections.models.sequences import BACKWARDS
@@ -192,7 +193,8 @@ def rnn_size(
         table = vocabulary * inputs
     wide, gates = directions * spec.width, CELLS[spec.cell][1] * spec.width
     layers = sum(
-        directions * gates * (size + spec.width) for size in (inputs, *[wide] * (spec.depth - 1))
+        directions * (kernel_weights(size, gates, spec.rank) + spec.width * gates)
+        for size in (inputs, *[wide] * (spec.depth - 1))
     )
     head = wide * outputs * (places if spec.pool == "all" else 1)
     return Size(table + layers + head, places * layers + head)

@@ -16,7 +16,13 @@ from hpo.engine.models.attention import Attention, earlier, head_size, sinusoids
 from hpo.engine.models.dropout import Dropout, dropped
 from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding, pooled
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.layers import LayerNorm, activated, rematerialised, skipped
+from hpo.engine.models.layers import (
+    LayerNorm,
+    activated,
+    kernel_weights,
+    rematerialised,
+    skipped,
+)
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
 from hpo.spec.sections.models.sequences import NO_NEXT_TOKEN
@@ -155,11 +161,13 @@ def transformer_size(
     embedding_size: int = 0,
 ) -> Size:
     """The size of a `transformer`, whose weights all places use."""
-    places, rest = example_shape[0], math.prod(example_shape[1:])
+    places, rest, width = example_shape[0], math.prod(example_shape[1:]), spec.width
     inner = spec.heads * head_size(spec.width, spec.heads, rotary=spec.positions == "rotary")
-    block = 4 * spec.width * inner + 2 * spec.width * _feed(spec)
+    pairs = ((width, 3 * inner), (inner, width), (width, _feed(spec)), (_feed(spec), width))
+    block = sum(kernel_weights(n, m, spec.rank) for n, m in pairs)
     size = (embedding_size or spec.embedding or spec.width) if vocabulary else rest
-    linear = 0 if vocabulary and size == spec.width else size * spec.width
+    is_read = not vocabulary or size != width
+    linear = kernel_weights(size, width, spec.rank) if is_read else 0
     positions = places * spec.width if spec.positions == "learned" else 0
     is_language = vocabulary == outputs and len(example_shape) == 1
     head = _head_width(spec, places, is_language=is_language) * outputs

@@ -13,7 +13,13 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv
 from hpo.engine.models.dropout import Dropout, dropped
-from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
+from hpo.engine.models.layers import (
+    activated,
+    has_bias,
+    kernel_weights,
+    norm_layers,
+    normalised,
+)
 from hpo.engine.models.pooling import pooled
 from hpo.engine.models.sizes import Size
 from hpo.spec.sections.models.images import Pooling
@@ -136,7 +142,7 @@ def unet_size(spec: UnetSpec, example_shape: Sequence[int], outputs: int) -> Siz
     pixels = [whole // 4**level for level in range(spec.depth + 1)]
     convolved = dense = weights = 0
     for one in _convolutions(spec, channels):
-        kernel = spec.kernel**2 * one.channels * one.filters
+        kernel = kernel_weights(spec.kernel**2 * one.channels, one.filters, spec.rank)
         weights, convolved = weights + kernel, convolved + kernel * pixels[one.level]
     for level, filters in enumerate(_filters(spec)[:-1]):
         kernel = 2 * filters * 4 * filters

@@ -225,9 +225,9 @@ def _units_cut(connections: Any, weights: Any, share: Float[Array, ""]) -> Any:
     def of_unit(name: str, connections: Array) -> Array:
         layer = name.rpartition("/")[0]
         kind, _, number = layer.partition("/")
-        layers = (
-            [f"{each}/{number}" for each in ("linears", "convs")] if kind == "norms" else [layer]
-        )
+        # The last factor of a layer of low rank has its units.
+        ends = [f"{each}/{number}" for each in ("linears", "convs")]
+        layers = [*ends, *(f"{end}/right" for end in ends)] if kind == "norms" else [layer]
         own = next((units[each] for each in layers if each in units), None)
         if own is None or connections.shape != own.shape:
             return connections

@@ -15,6 +15,7 @@ from hpo.spec.sections.models.parts import (
     InitScale,
     Normalised,
     NormMomentum,
+    Rank,
     Remat,
     Slope,
     StochasticDepth,
@@ -76,6 +77,7 @@ class Cnn(Pretrained):
         Static[Count | Annotated[tuple[Count, ...], Field(strict=False)]], Merge.SIZE
     ] = 128
     """Units of the dense layer, or a list with those of several."""
+    rank: Rank = None
     activation: Activated = "relu"
     norm: Normalised = "none"
     norm_momentum: NormMomentum = None
@@ -112,6 +114,7 @@ class ResNet(Pretrained):
     groups: Annotated[Static[Count], ReadWhere("block", ("basic", "bottleneck"))] = 1
     """Groups of channels that the 3x3 convolutions of the blocks treat apart; at most as many as
     divide both the channels and the filters."""
+    rank: Rank = None
     activation: Activated = "relu"
     norm: Normalised = "batch"
     norm_momentum: NormMomentum = None
@@ -144,6 +147,7 @@ class Unet(Pretrained):
     """Convolutions of each level, on the way down and on the way up."""
     kernel: Static[Window] = 3
     """Height and width of each filter."""
+    rank: Rank = None
     activation: Activated = "relu"
     norm: Normalised = "none"
     norm_momentum: NormMomentum = None

@@ -69,6 +69,13 @@ StochasticDepth = Annotated[
         "skipped less, in proportion to their number."
     ),
 ]
+Rank = Annotated[
+    Static[Count | None],
+    Field(
+        description="Writes the weights of layers before the head as a product of two arrays, with "
+        "that many columns and rows."
+    ),
+]
 Remat = Annotated[
     Static[bool],
     Field(

@@ -12,6 +12,7 @@ from hpo.spec.sections.models.parts import (
     Activated,
     Initial,
     InitScale,
+    Rank,
     Remat,
     Slope,
     StochasticDepth,
@@ -62,6 +63,7 @@ class Rnn(Pretrained):
     the states of all places. `all`: all states side by side, as series of one length need."""
     embedding: Embedded = None
     freeze_embedding: Frozen = False
+    rank: Rank = None
     init: Initial = "glorot_uniform"
     init_scale: InitScale = None
     dropout: Knob[Share] = 0.0
@@ -101,6 +103,7 @@ class Transformer(Pretrained):
     """Whether all blocks have the same weights."""
     embedding: Embedded = None
     freeze_embedding: Frozen = False
+    rank: Rank = None
     activation: Activated = "gelu"
     slope: Slope = None
     init: Initial = "lecun_normal"

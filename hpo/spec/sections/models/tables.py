@@ -30,6 +30,7 @@ from hpo.spec.sections.models.parts import (
     Normalised,
     NormMomentum,
     Output,
+    Rank,
     Slope,
 )
 from hpo.spec.sections.models.pretrained import Pretrained
@@ -47,9 +48,7 @@ class Mlp(Pretrained):
     """Hidden layers of `width` units each, instead of `widths`; 2 beside `width` alone."""
     width: Shorthand[Count | None] = None
     """Units of each of these layers; 128 beside `depth` alone."""
-    rank: Static[Count | None] = None
-    """Writes the weights of each hidden layer as a product of two arrays, with that many columns
-    and rows."""
+    rank: Rank = None
     activation: Activated = "relu"
     norm: Normalised = "none"
     norm_momentum: NormMomentum = None

@@ -233,6 +233,16 @@ def test_units_are_cut_with_their_biases_and_norms_and_can_be_taken_out(
         np.testing.assert_allclose(small, whole, atol=1e-5)
 
 
+def test_units_of_layers_of_low_rank_are_cut_with_their_norms(tiny: DataSet) -> None:
+    units = {"sparsity": {**MAGNITUDE["sparsity"], "share": 0.5, "unit": "unit"}}
+    model = {"name": "mlp", "widths": [8], "norm": "batch", "rank": 2}
+    weights = _trained(tiny, 4, compression=units, model=model)[-1]
+    cut = ~(np.asarray(weights["linears"][0]["right"]["kernel"]) != 0).any(0)
+    assert cut.sum() == 4
+    for array in weights["norms"][0].values():
+        np.testing.assert_array_equal(np.asarray(array) == 0, cut)
+
+
 @pytest.mark.parametrize("merged", [None, [[8], [12], [3, 3]]], ids=["alone", "merged"])
 def test_metrics_count_zeros_as_numpy_does(tiny: DataSet, merged: Any) -> None:
     train: dict[str, Any] = {"epochs": 4, "metrics": ["nonzero", "sparsity"]}
