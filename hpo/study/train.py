@@ -152,11 +152,10 @@ def train_to_folder(
     point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, ready)
     start -= point.seconds if point else 0.0
     ready = ready.settled(point, around, say)
-    training, data = ready.training, ready.data
-    runs = Runs(training, data, device.platform, ready.objective)
+    runs = Runs(ready.training, ready.data, device.platform, ready.objective)
     point = _taken_up(runs, point, say)
     pool = Pool(device, compiler := Compiler(around.cache))
-    _load(pool, compiler, runs, training, data, point, say)
+    _load(pool, compiler, runs, ready, point, say)
     stop.begin()
 
     look = _looking(runs, pool, checkpoint, stop, folder, start)
@@ -165,7 +164,7 @@ def train_to_folder(
     if is_refit:
         whole = load_whole(experiment.training.data, experiment.folder, around.data_home)
         epochs = best_epochs(list(runs.curves))
-        one = refit(training, whole, epochs, pool, runs.states.get(REFIT), look)
+        one = refit(ready.training, whole, epochs, pool, runs.states.get(REFIT), look)
         model = _refitted(model, one, whole, time.monotonic() - start)
     look()
     stop.end()  # the model is saved whole
@@ -189,7 +188,7 @@ def save_end(
     if not runs.can_go_on(point):
         return False
     runs.go_on(point)
-    _load(pool, compiler, runs, ready.training, ready.data, None, _ignore)
+    _load(pool, compiler, runs, ready, None, _ignore)
     _train(runs, pool, _ignore, _ignore, lambda: None)
     _saved(folder, ready, runs.model(seconds))
     return True
@@ -276,17 +275,16 @@ def _load(
     pool: Pool,
     compiler: Compiler,
     runs: Runs,
-    training: Any,
-    data: DataSet,
+    ready: Ready,
     point: Point | None,
     say: Callable[[str], None],
 ) -> None:
     """Load the program of the runs into a pool, with as many lanes as they had before a stop."""
-    wanted = plan_of(training, pool.place.platform)
-    plan = _as_kept(wanted, training, compiler, runs.program)
+    wanted = plan_of(ready.training, pool.place.platform)
+    plan = _as_kept(wanted, ready.training, compiler, runs.program)
     if point is not None and point.lanes:
         plan = replace(plan, lanes=point.lanes)
-    found = pool.load(runs.program, Plans(plan), data)
+    found = pool.load(runs.program, Plans(plan), ready.data)
     if found.lanes < wanted.lanes:
         say(fewer_text(found))
 

@@ -238,7 +238,7 @@ class Pool:
         return self._task.thresholds(data, self._tally(index, data.validation).scores)
 
     def _tally(self, index: int, split: Split) -> Tally:
-        lane, one_lane = self.take(index), evaluating(self._task)
+        lane, one_lane = self.take(index), evaluating(self._program)
         knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
         if self._task.is_whole:
             rows = jax.device_put(whole_rows(split), device)

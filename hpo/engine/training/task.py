@@ -169,12 +169,6 @@ class Task(Protocol):
         ...
 
 
-@lru_cache(maxsize=16)
-def evaluating(task: Task) -> Any:
-    """The compiled evaluation of one lane; models of a program share it."""
-    return jax.jit(task.evaluate)
-
-
 @lru_cache(maxsize=256)
 def task_of(program: AnyProgram) -> Task:
     """The task that a program trains."""
@@ -185,3 +179,9 @@ def task_of(program: AnyProgram) -> Task:
     from hpo.engine.training.own_task import OwnTask
 
     return OwnTask(program)
+
+
+@lru_cache(maxsize=16)
+def evaluating(program: AnyProgram) -> Any:
+    """The compiled evaluation of one lane, which all models of a program share."""
+    return jax.jit(task_of(program).evaluate)
