@@ -12,6 +12,7 @@ from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, NonNegative, Positive, Spec
 from hpo.spec.sections.models.pretrained import TrainedFolder, folder_trouble
 
+TEACHER_FROM = "compression.teacher.from"
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -28,7 +29,8 @@ class Teacher(Spec):
         "from": Annotated[
             TrainedFolder | None,
             Field(
-                default=None, description="A folder of hpo train or hpo ensemble, on the same data."
+                default=None,
+                description="A folder of hpo train or hpo ensemble, on the same data, or its URL.",
             ),
         ]
     }
