@@ -88,9 +88,9 @@ def export_model(
     if form is Format.STABLEHLO and precision != "float32":
         raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     folder.check_extra(form)
-    from hpo.trained.model import load_model  # imports JAX
+    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
-    loaded = load_model(model, device, is_trusted=trust_code)
+    loaded = load_answering(model, device, is_trusted=trust_code)
     source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
     in_bits = partial(folder.export_onnx, precision=precision)
     export = in_bits if form is Format.ONNX else folder.export_stablehlo
@@ -105,7 +105,7 @@ def export_model(
 
 
 def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
-    from hpo.trained.exported.folder import loss_text
+    from hpo.trained.exported.comparing import loss_text
 
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
@@ -132,10 +132,10 @@ def bench(
     Example: hpo bench model/
     """
     from hpo.report.models.speed import speed_view
+    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.exported.bench import timings, without_engine
-    from hpo.trained.model import load_model  # imports JAX
 
-    loaded = load_model(model, device, is_trusted=trust_code)
+    loaded = load_answering(model, device, is_trusted=trust_code)
     if (reason := without_engine(loaded)) is not None:
         print_line(f"onnxruntime is left out: {reason}", is_stderr=True)
     found = [*timings(loaded)]

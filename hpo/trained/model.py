@@ -39,10 +39,11 @@ from hpo.spec.experiment import Training
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections.data import TableFile
+from hpo.spec.sections.data import TableFile, TextFile
 from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
+from hpo.trained.kinds.tokens import token_rows
 from hpo.trained.load import TrainedModel, metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
@@ -107,7 +108,12 @@ class Model:
         return np.mean(found, axis=0) if found else None
 
     def features(self, member: Member, source: Source) -> np.ndarray:
-        """The features of some examples, as a member takes them; of a series, its windows."""
+        """The features of some examples, as a member takes them.
+
+        Those of a series are its windows, and those of a text its pieces.
+        """
+        if isinstance(self.training.data.dataset, TextFile):
+            return self.split(member, source).arrays["x"]
         if self.series is not None:
             x = pasts(source, member.data.transform, self.series)
         else:
@@ -129,7 +135,14 @@ class Model:
         They do not depend on `batch`, the rows that go through the model at once. Probabilities
         are those of the network, without the temperature.
         """
-        features = [self.features(member, source) for member in self.members]
+        return self.mean_of(self.features_of(source), batch)
+
+    def features_of(self, source: Source) -> list[np.ndarray]:
+        """The features of some examples, as each of the members takes them."""
+        return [self.features(member, source) for member in self.members]
+
+    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+        """The predictions for features, of each member its own; see `predictions`."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
         for member, x in zip(self.members, features, strict=True):
@@ -162,6 +175,9 @@ class Model:
 
     def split(self, member: Member, source: Source) -> Split:
         """Examples with targets, as a member takes them."""
+        text = self.training.data.dataset
+        if isinstance(text, TextFile):
+            return token_rows(source, text, member.data.transform, self.description.outputs)
         if self.series is not None:
             x, y = judged(source, member.data.transform, self.series)
         else:

@@ -34,9 +34,7 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
     """
     text = spec.dataset
     assert isinstance(text, TextFile)
-    sizes = split_sizes(spec, len(source), has_own_test=False, classes=0)
-    ends = [*accumulate((sizes.left_out, sizes.train, sizes.validation, sizes.test))]
-    parts = [source.y[start:end] for start, end in pairwise(ends) if end > start]
+    parts = [source.y[part] for part in text_parts(spec, source)]
     tokens = _pairs(text, parts) if text.tokens == "bpe" else _codes(text, parts, source.target)
     windows, counts = pieces(tokens.numbers, text.length, source.target)
     rows = [slice(*ends) for ends in pairwise(accumulate(counts, initial=0))]
@@ -52,6 +50,13 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
         notes=tokens.notes,
         transform=FittedTransform(more={**tokens.fit, "token_bytes": tokens.sizes}),
     )
+
+
+def text_parts(spec: DataSpec, source: Source) -> list[slice]:
+    """The codes of each split of a text: training, validation and, if there is one, test."""
+    sizes = split_sizes(spec, len(source), has_own_test=False, classes=0)
+    ends = accumulate((sizes.left_out, sizes.train, sizes.validation, sizes.test))
+    return [slice(*two) for two in pairwise(ends) if two[1] > two[0]]
 
 
 def numbers_of(codes: np.ndarray, text: TextFile, transform: FittedTransform) -> np.ndarray:

@@ -69,6 +69,11 @@ LEMMA_CODES = {
 _WORDS_KEPT = 1 << 17
 
 
+def language_of(spec: Text) -> str:
+    """The language of stems or lemmas, by the name that their library has for it."""
+    return LEMMA_CODES[spec.language] if spec.reduce == "lemma" else spec.language
+
+
 def reducer(spec: Text) -> Callable[[str], str] | None:
     """The function from a word to its stem or lemma, or None if words stay as they are.
 

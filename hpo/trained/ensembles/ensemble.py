@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -71,9 +73,18 @@ class Ensemble:
 
     def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
         """The mean of the models' predictions; see `Model.predictions`."""
+        return self.mean_of(self.features_of(source), batch)
+
+    def features_of(self, source: Source) -> list[np.ndarray]:
+        """The features of some examples, as each of the members takes them."""
+        return [one for model in self.models for one in model.features_of(source)]
+
+    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+        """The predictions for features, of each member its own."""
         total: Any = 0.0
+        own = iter(features)
         for model, share in zip(self.models, self.shares, strict=True):
-            total = total + share * model.predictions(source, batch)
+            total = total + share * model.mean_of([*islice(own, len(model.members))], batch)
         found: np.ndarray = total
         return found
 
@@ -87,6 +98,11 @@ class Ensemble:
 
 
 Answering: TypeAlias = Model | Ensemble
+
+
+def models_of(model: Answering) -> tuple[Model, ...]:
+    """The models of an ensemble, or the model alone."""
+    return model.models if isinstance(model, Ensemble) else (model,)
 
 
 def load_answering(

@@ -18,7 +18,7 @@ _DOUBLE = 11  # as `onnx.TensorProto` numbers it
 def add_answers(graph: Graph, outputs: str, data: DataSet) -> str:
     """The answers of float32 outputs, float64."""
     x = graph.add("Cast", outputs, to=_DOUBLE)
-    if data.task in ("classification", "segmentation"):
+    if data.task in ("classification", "segmentation", "language"):
         return graph.add("Softmax", x, axis=-1)
     if data.task == "multilabel":
         return graph.add("Sigmoid", x)

@@ -17,9 +17,10 @@ import numpy as np
 from hpo.data.source import Source
 from hpo.engine.programs.footprint import call_seconds
 from hpo.errors import HpoError
+from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.exported.comparing import rows_at_once
 from hpo.trained.exported.folder import check_extra
 from hpo.trained.exported.precision import PRECISIONS, NoProductError
-from hpo.trained.model import Model
 
 # Rows that the model takes at once.
 BATCHES = (1, 8, 64, 512)
@@ -42,26 +43,52 @@ class Timing(NamedTuple):
         return 1000 * self.rows / self.milliseconds
 
 
-def timings(model: Model, clock: Callable[[], float] = time.perf_counter) -> Iterator[Timing]:
-    """The times of each engine at hand, for each number of rows."""
-    calls: dict[str, Callable[[Source], Any]] = {"jax": partial(_by_jax, model)}
+class Drawn(NamedTuple):
+    """Rows that are drawn: as examples, or as the tokens that a language model takes."""
+
+    source: Source | None
+    tokens: np.ndarray | None = None
+
+    def features(self, model: Answering) -> list[np.ndarray]:
+        """What each member of a model takes."""
+        if self.source is None:
+            assert self.tokens is not None
+            return [self.tokens] * len(model.members)
+        return model.features_of(self.source)
+
+    def cells(self, model: Answering) -> dict[str, np.ndarray]:
+        """What the graph of a model takes."""
+        from hpo.trained.exported.onnx_model import TOKENS, cells_of
+
+        if self.source is None:
+            assert self.tokens is not None
+            return {TOKENS: self.tokens}
+        return cells_of(self.source, model)
+
+
+def timings(model: Answering, clock: Callable[[], float] = time.perf_counter) -> Iterator[Timing]:
+    """The times of each engine at hand, for each number of rows whose answers fit in memory."""
+    calls: dict[str, Callable[[Drawn, int], Any]] = {"jax": partial(_by_jax, model)}
     if without_engine(model) is None:
         calls |= _engines(model)
     for rows in BATCHES:
-        source = drawn_rows(model, rows)
+        if rows > max(1, rows_at_once(model)):
+            break
+        drawn = drawn_rows(model, rows)
         for engine_name, call in calls.items():
-            seconds = call_seconds(partial(call, source), _LEAST_SECONDS, clock)
+            seconds = call_seconds(partial(call, drawn, rows), _LEAST_SECONDS, clock)
             yield Timing(engine_name, rows, 1000 * statistics.median(seconds))
 
 
-def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
+def _engines(model: Answering) -> dict[str, Callable[[Drawn, int], Any]]:
     """What onnxruntime runs of a model, by name: in each precision that its network can have."""
     from hpo.trained.exported.onnx_model import onnx_model, session
 
-    calls: dict[str, Callable[[Source], Any]] = {}
+    calls: dict[str, Callable[[Drawn, int], Any]] = {}
     for precision in PRECISIONS:
         try:
-            found = onnx_model(model, precision, drawn_rows(model, _CALIBRATING))
+            features = drawn_rows(model, _CALIBRATING).features(model)
+            found = onnx_model(model, precision, features)
         except NoProductError:
             continue
         engine = session(found.SerializeToString())
@@ -70,7 +97,7 @@ def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
     return calls
 
 
-def without_engine(model: Model) -> str | None:
+def without_engine(model: Answering) -> str | None:
     """Why onnxruntime cannot run a model; None where it can."""
     try:
         check_extra("onnx")
@@ -82,32 +109,45 @@ def without_engine(model: Model) -> str | None:
     return None
 
 
-def _by_jax(model: Model, source: Source) -> np.ndarray:
-    return model.predictions(source, len(source))
+def _by_jax(model: Answering, drawn: Drawn, rows: int) -> np.ndarray:
+    return model.mean_of(drawn.features(model), rows)
 
 
-def _by_engine(model: Model, engine: Any, source: Source) -> np.ndarray:
-    from hpo.trained.exported.onnx_model import answers, cells_of
+def _by_engine(model: Answering, engine: Any, drawn: Drawn, rows: int) -> np.ndarray:
+    from hpo.trained.exported.onnx_model import answers
 
-    return answers(engine, cells_of(source, model), len(source))
+    return answers(engine, drawn.cells(model), rows)
 
 
-def drawn_rows(model: Model, rows: int) -> Source:
-    """Examples of the model's columns, or arrays of its shape, with drawn cells."""
-    rng, features = np.random.default_rng(0), model.description.features
-    if not features.is_table:
+def drawn_rows(model: Answering, rows: int) -> Drawn:
+    """Examples of the model's columns, or arrays of its shape, with drawn cells.
+
+    Of a series they are as many rows as have this number of windows.
+    """
+    rng, told = np.random.default_rng(0), model.description
+    features, series = told.features, model.series
+    if told.task == "language":
+        tokens = rng.integers(0, told.outputs, (rows, *told.shape))
+        return Drawn(None, tokens.astype(np.int32))
+    if not features.is_table and series is None:
         shape = (rows, *features.shape)
         is_whole = np.dtype(features.type).kind in "biu"
         x = rng.integers(0, 2, shape) if is_whole else rng.normal(size=shape)
-        return Source(x=x.astype(features.type), y=np.zeros(rows), target="drawn rows")
+        return Drawn(Source(x=x.astype(features.type), y=np.zeros(rows), target="drawn rows"))
+    if series is not None:
+        assert series.window is not None
+        rows += series.window - 1
     values = [list(column.values or (_WORDS,)) for column in features.texts]
     codes = [rng.integers(0, len(texts), rows) for texts in values]
-    return Source(
-        x=rng.normal(size=(rows, len(features.numbers))),
-        y=np.zeros(rows),
-        target="drawn rows",
-        names=tuple(column.name for column in features.numbers),
-        text_names=tuple(column.name for column in features.texts),
-        categories=np.stack(codes, axis=1).astype(np.int32) if codes else None,
-        values=tuple(values),
+    mean = model.data.transform.target_mean  # the past of a series lies about it
+    return Drawn(
+        Source(
+            x=rng.normal(size=(rows, len(features.numbers))),
+            y=np.full(rows, mean) if series is not None else np.zeros(rows),
+            target="drawn rows",
+            names=tuple(column.name for column in features.numbers),
+            text_names=tuple(column.name for column in features.texts),
+            categories=np.stack(codes, axis=1).astype(np.int32) if codes else None,
+            values=tuple(values),
+        )
     )

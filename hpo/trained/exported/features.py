@@ -15,37 +15,71 @@ from hpo.data.transforms.features import Features
 from hpo.data.transforms.resizing import BITS, matrix_of
 from hpo.data.transforms.texts import text_fits
 from hpo.data.transforms.transform import FittedTransform
-from hpo.errors import ExportError
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.quantiles import add_quantiles
 
 # The code of a category that no training row has. Known ones are at least 0, an empty cell is -1.
 _UNKNOWN = -2
+PAST = "past"  # the input that has the values of the target in each window
 
 
 class Inputs(NamedTuple):
     """The inputs of a graph: those of the columns of a table, or examples that are arrays.
 
-    `numbers` are float64 `[batch, columns]` with NaN in empty cells, `texts` are strings that are
-    empty there. None where there are no such columns.
+    `numbers` are float64 `[rows, columns]` with NaN in empty cells, `texts` are strings that are
+    empty there. None where there are no such columns. Of a series, a row of the batch is a window,
+    and its rows follow each other here.
     """
 
     numbers: str | None = None
     texts: str | None = None
     arrays: str | None = None
+    window: int | None = None
 
 
-def add_inputs(graph: Graph, features: Features, *, has_categories: bool = True) -> Inputs:
-    """The inputs of a graph for such examples; without categories, columns of texts have none."""
-    if not features.is_table:
+def add_inputs(
+    graph: Graph, features: Features, *, has_categories: bool = True, window: int | None = None
+) -> Inputs:
+    """The inputs of a graph for such examples; without categories, columns of texts have none.
+
+    A table with a `window` is a series.
+    """
+    if not features.is_table and window is None:
         return Inputs(arrays=graph.input("x", features.type, features.shape))
     numbers, texts = len(features.numbers), len(features.texts)
     if not has_categories:
         texts = 0  # tokens are inputs of their own
     return Inputs(
-        graph.input("numbers", np.float64, [numbers]) if numbers else None,
-        graph.input("texts", str, [texts]) if texts else None,
+        _input_of_rows(graph, "numbers", np.float64, numbers, window) if numbers else None,
+        _input_of_rows(graph, "texts", str, texts, window) if texts else None,
+        window=window,
     )
+
+
+def _input_of_rows(graph: Graph, name: str, kind: type, width: int, window: int | None) -> str:
+    """The columns of rows; those of windows are an input `[batch, window, width]`."""
+    if window is None:
+        return graph.input(name, kind, [width])
+    windows = graph.input(name, kind, [window, width])
+    return graph.add("Reshape", windows, graph.constant([-1, width], np.int64))
+
+
+def add_windows(
+    graph: Graph, rows: str | None, fit: FittedTransform, width: int, window: int
+) -> str:
+    """Windows of the past, float32, of the features of their rows, float32 `[rows, width]`.
+
+    The past values of the target are an input, in its own unit, and stand beside the features. They
+    stand alone in a series that has no other column.
+    """
+    if PAST not in graph.inputs:
+        graph.input(PAST, np.float64, [window])
+    away = graph.add("Sub", PAST, graph.constant(fit.target_mean, np.float64))
+    scaled = graph.add("Div", away, graph.constant(fit.target_std, np.float64))
+    flat = graph.add("Reshape", scaled, graph.constant([-1, 1], np.int64))
+    parts = [*([] if rows is None else [rows]), graph.add("Cast", flat, to=_FLOAT)]
+    both = graph.add("Concat", *parts, axis=1)
+    return graph.add("Reshape", both, graph.constant([-1, window, width + 1], np.int64))
 
 
 def text_name(member: int, column: int) -> str:
@@ -64,11 +98,7 @@ def add_features(
     """The features of examples, float32; a table has `width` of them. Or ids of tokens, int32.
 
     The tokens of texts, counted or as ids, are inputs of a member's own.
-
-    Raises:
-        ExportError: for features that no graph computes yet.
     """
-    _check(fit)
     if fit.ids:
         (column,) = fit.free_texts
         return graph.input(text_name(member, column), np.int32, [width])
@@ -92,14 +122,6 @@ def add_features(
 
 
 _FLOAT, _DOUBLE, _INT64 = 1, 11, 7  # as `onnx.TensorProto` numbers them
-
-
-def _check(fit: FittedTransform) -> None:
-    if any(text.spec.reduce != "none" for text in text_fits(fit.more).values()):
-        raise ExportError(
-            "--format onnx: predict.py has no data.text.reduce: train with whole words, or use "
-            "--format stablehlo, which takes encoded numbers."
-        )
 
 
 def _size(fit: FittedTransform, features: Features) -> tuple[int, ...]:
@@ -227,7 +249,13 @@ class _Table:
         """The features of each column of texts, from its counts of tokens, which are an input."""
         graph, found = self.graph, []
         for column, fit in text_fits(self.fit.more).items():
-            counts = graph.input(text_name(member, column), np.float32, [len(fit.vocabulary)])
+            counts = _input_of_rows(
+                graph,
+                text_name(member, column),
+                np.float32,
+                len(fit.vocabulary),
+                self.inputs.window,
+            )
             wide, axis = graph.add("Cast", counts, to=_DOUBLE), graph.constant([1], np.int64)
             if fit.spec.vectors == "mean":
                 assert fit.vectors is not None

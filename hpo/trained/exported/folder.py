@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
-from hpo.engine.training.ensemble import metrics_of
 from hpo.engine.training.metrics.temperature import tempered
-from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, ExportError, HpoError
-from hpo.spec.sections.data import CsvFile, TableFile
+from hpo.spec.sections.data import CsvFile, TableFile, TextFile
 from hpo.trained.answers import answer_names
+from hpo.trained.ensembles.ensemble import Answering, Ensemble, models_of
 from hpo.trained.exported import standalone
-from hpo.trained.exported.answers import scale_of
+from hpo.trained.exported.comparing import Metrics, compared
 from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
+from hpo.trained.kinds.series import forecast_names
+from hpo.trained.kinds.text import language_model, text_in, token_bytes
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
@@ -32,18 +34,21 @@ from hpo.trained.writing import check_here
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
 TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
+# What the leaves of `data.text` need beside these.
+_LIBRARIES = (
+    ("tokens", "jieba", "jieba>=0.42.1"),
+    ("reduce", "stem", "snowballstemmer>=3.1"),
+    ("reduce", "lemma", "simplemma>=2.0"),
+)
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
 _FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
-# Those of the model and of its export, by these names.
-Metrics: TypeAlias = dict[str, dict[str, float]]
 
 
 class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
-    That of quantities is in deviations of the target; that of chances and counts from 1 on. The
-    metrics are those of the answers of the model and of the export, where rows have targets. So are
-    the hidden units, where those that are cut are left out.
+    The metrics are those of the answers of the model and of the export, where rows have targets. So
+    are the hidden units, where those that are cut are left out.
     """
 
     size: int
@@ -69,7 +74,7 @@ def check_extra(form: str) -> None:
 
 
 def rows_to_compare(
-    model: Model, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
 ) -> Source:
     """The examples of a file of new data, or else those that validate by the model's spec.
 
@@ -78,6 +83,8 @@ def rows_to_compare(
     Raises:
         HpoError: if there are none, or they are others than in the training.
     """
+    if data is not None and model.description.task == "language":
+        return text_in(language_model(model, model.folder), data)
     if data is not None:
         return read_new(model, data).source
     why = "it names none"
@@ -96,9 +103,11 @@ def rows_to_compare(
     )
 
 
-def _is_like(source: Source, model: Model) -> bool:
+def _is_like(source: Source, model: Answering) -> bool:
     """Whether examples have the columns and categories of the training."""
     features = model.description.features
+    if model.description.task == "language":
+        return source.is_text
     if not features.is_table:
         return source.x.shape[1:] == features.shape and str(source.x.dtype) == features.type
     texts = zip(features.texts, source.values, strict=False)
@@ -109,16 +118,8 @@ def _is_like(source: Source, model: Model) -> bool:
     )
 
 
-def difference(model: Model, found: np.ndarray, expected: np.ndarray) -> float:
-    """How far answers are apart at most."""
-    unit = np.maximum(1, np.abs(expected))
-    if model.description.task == "regression":
-        unit = np.broadcast_to(scale_of(model.data)[0], expected.shape)
-    return float((np.abs(found - expected) / unit).max())
-
-
 def export_onnx(
-    model: Model,
+    model: Answering,
     folder: Path,
     source: Source,
     tolerance: float,
@@ -137,19 +138,15 @@ def export_onnx(
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
-    slim = slimmed(model)
-    data = onnx_model(slim, precision, source).SerializeToString()
-    found = answers(session(data), cells_of(source, model), BATCH)
-    compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
-    schema = schema_of(model)
-    cuts = {one["tokens"] for one in schema["text_inputs"]}
-    texts = {
-        SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
-        SCRIPT_FILE: _script(SCRIPT_FILE),
-        REQUIREMENTS_FILE: _REQUIREMENTS + ("jieba>=0.42.1\n" if "jieba" in cuts else ""),
-    }
-    if cuts:
-        texts[TEXTS_FILE] = _script(TEXTS_FILE)
+    slim = _slim(model)
+    data = onnx_model(slim, precision, slim.features_of(source)).SerializeToString()
+    engine, cells = session(data), cells_of(source, model)
+
+    def export(rows: slice) -> np.ndarray:
+        return answers(engine, {name: one[rows] for name, one in cells.items()}, BATCH)
+
+    told = compared(model, source, export, tolerance, precision, is_judged=is_judged)
+    texts = _texts_of(model)
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
@@ -158,7 +155,30 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return Exported(len(data), len(source), *compared, _units(model, slim))
+    return Exported(len(data), *told, _units(model, slim))
+
+
+def _slim(model: Answering) -> Answering:
+    """A model, or each of an ensemble, without the units that are cut."""
+    if isinstance(model, Ensemble):
+        return replace(model, models=tuple(map(slimmed, model.models)))
+    return slimmed(model)
+
+
+def _texts_of(model: Answering) -> dict[str, str]:
+    """The files beside that of the graph."""
+    is_language = model.description.task == "language"
+    schema = language_schema(model) if is_language else schema_of(model)
+    fits = schema["text_inputs"]
+    needed = [line for leaf, value, line in _LIBRARIES if any(fit[leaf] == value for fit in fits)]
+    found = {
+        SCHEMA_FILE: json.dumps(schema, indent=1) + "\n",
+        SCRIPT_FILE: _script("language.py" if is_language else SCRIPT_FILE),
+        REQUIREMENTS_FILE: _REQUIREMENTS + "".join(f"{line}\n" for line in needed),
+    }
+    if fits or schema.get("cut") == "bpe":
+        found[TEXTS_FILE] = _script(TEXTS_FILE)
+    return found
 
 
 def _script(name: str) -> str:
@@ -166,7 +186,7 @@ def _script(name: str) -> str:
 
 
 def export_stablehlo(
-    model: Model,
+    model: Answering,
     file: Path,
     source: Source,
     tolerance: float,
@@ -184,74 +204,33 @@ def export_stablehlo(
     from hpo.trained.exported.network import stablehlo
 
     check_free(file, set(), is_replaced=is_replaced)
-    slim = slimmed(model)
+    slim = _slim(model)
     data = stablehlo(slim)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
-    x = model.features(model.members[0], source)
-    parts = [np.asarray(call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
-    found = np.concatenate(parts)
-    compared = _compared(model, found, source, tolerance, "float32", is_judged=is_judged)
+    x = model.features_of(source)[0]
+
+    def answers(rows: slice) -> np.ndarray:
+        starts = range(rows.start, rows.stop, BATCH)
+        parts = [np.asarray(call(x[start : min(start + BATCH, rows.stop)])) for start in starts]
+        return np.concatenate(parts)
+
+    told = compared(model, source, answers, tolerance, "float32", is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return Exported(len(data), len(source), *compared, _units(model, slim))
+    return Exported(len(data), *told, _units(model, slim))
 
 
-def _compared(
-    model: Model,
-    found: np.ndarray,
-    source: Source,
-    tolerance: float,
-    precision: Precision,
-    *,
-    is_judged: bool,
-) -> tuple[float, Metrics | None]:
-    """The difference of the answers of an export from the model's, and the metrics of both."""
-    chances = model.predictions(source)
-    apart = difference(model, found, tempered(chances, model.temperature))
-    metrics = None
-    if is_judged:  # as in training, by the chances without the temperature
-        own = tempered(found, 1 / model.temperature)
-        metrics = _metrics(model, {"model": chances, "export": own}, source)
-    if not apart <= tolerance:
-        judged = "" if metrics is None else f" ({loss_text(metrics)})"
-        out = "" if precision == "float32" else " or a finer --precision"
-        raise HpoError(
-            f"{model.folder}: the export answers up to {apart:.2g} apart from the model, more than "
-            f"--tolerance {tolerance:g}{judged}: nothing was written. Give another tolerance if "
-            f"that is near enough{out}."
-        )
-    return apart, metrics
-
-
-def _metrics(model: Model, answers: Mapping[str, np.ndarray], source: Source) -> Metrics | None:
-    """The metrics of answers for rows with targets; None for a task whose answers have none."""
-    told = model.description
-    if targets_of(told.task, told.outputs).outputs is None:
-        return None
-    split = model.judged(source)
-    return {
-        name: metrics_of(one, model.training, model.data, split, model.thresholds)
-        for name, one in answers.items()
-    }
-
-
-def _units(model: Model, slim: Model) -> dict[str, int] | None:
+def _units(model: Answering, slim: Answering) -> dict[str, int] | None:
     """The hidden units of a model and of its export; None where it has them all."""
-    whole, left = units_of(model), units_of(slim)
+    whole, left = (sum(map(units_of, models_of(one))) for one in (model, slim))
     return None if left == whole else {"model": whole, "export": left}
 
 
-def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """What an export loses of each metric: `accuracy 0.98 -> 0.97`."""
-    pairs = ((name, one, metrics["export"][name]) for name, one in metrics["model"].items())
-    return ", ".join(f"{name} {before:.4g} -> {after:.4g}" for name, before, after in pairs)
-
-
-def schema_of(model: Model) -> Mapping[str, Any]:
+def schema_of(model: Answering) -> dict[str, Any]:
     """What the script of an exported folder has to know of the cells and answers, as JSON."""
     from hpo.trained.exported.onnx_model import text_inputs
 
-    told, dataset = model.description, model.training.data.dataset
+    told, dataset, series = model.description, model.training.data.dataset, model.series
     words = missing_words(dataset) if isinstance(dataset, TableFile) else []
     thresholds = model.thresholds
     if thresholds is not None and told.classes:  # which are for chances without a temperature
@@ -259,16 +238,46 @@ def schema_of(model: Model) -> Mapping[str, Any]:
         thresholds = tempered(chances, model.temperature)[0, 1:]
     return {
         "task": told.task,
-        "answers": [*answer_names(told)],
+        "answers": [*(answer_names(told) if series is None else forecast_names(series))],
         "classes": [*told.classes],
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
         "text_inputs": text_inputs(model),
+        "series": None if series is None else _series_schema(model, series),
         "type": told.features.type,
         "shape": [*told.features.shape],
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",
         "missing": sorted({*EMPTY_WORDS, *words}),
+    }
+
+
+def _series_schema(model: Answering, series: TableFile) -> dict[str, Any]:
+    (target,), ends = series.targets, model.data.transform.target_range
+    return {
+        "time": series.time,
+        "target": target,
+        "window": series.window,
+        "range": None if ends is None else [*map(float, ends)],
+    }
+
+
+def language_schema(model: Answering) -> dict[str, Any]:
+    """What the script of an exported language model has to know of its tokens, as JSON.
+
+    Each token is a text with a letter for each of its bytes; that of unknown ones is empty.
+    """
+    assert isinstance(model, Model)
+    text, more = model.training.data.dataset, model.data.transform.more
+    assert isinstance(text, TextFile)
+    return {
+        "task": "language",
+        "tokens": [one.decode("latin-1") for one in token_bytes(model, text)],
+        "cut": text.tokens,
+        "merges": more["merges"].tolist() if text.tokens == "bpe" else None,
+        "length": text.length,
+        "encoding": text.encoding,
+        "text_inputs": [],
     }
 
 

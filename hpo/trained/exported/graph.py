@@ -83,6 +83,11 @@ class Graph:
         self._constants[name] = tensor
         return name
 
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs."""
+        return [one.name for one in self._inputs]
+
     def input(self, name: str, kind: Any, shape: Sequence[int]) -> str:
         """An input of the graph, `[batch, *shape]`."""
         self._inputs.append(_value(name, kind, shape))

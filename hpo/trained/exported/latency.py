@@ -30,10 +30,10 @@ def exported_call(training: Training, data: DataSet, platform: str) -> Callable[
         ExportError: for a model that cannot be exported, or if onnxruntime is not installed.
     """
     check_extra("onnx")
-    from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
+    from hpo.trained.exported.onnx_model import answers, onnx_model, session
 
     model = _untrained(training, data, platform)
-    cells = cells_of(drawn_rows(model, 1), model)
+    cells = drawn_rows(model, 1).cells(model)
     return partial(answers, session(onnx_model(model).SerializeToString()), cells, 1)
 
 

@@ -14,6 +14,7 @@ from hpo.engine.models.abstract import is_authored
 from hpo.engine.training.forward import forward
 from hpo.errors import ExportError, HpoError
 from hpo.spec.marks import with_leaves
+from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
 from hpo.trained.exported.translation import UntranslatedError, translated
@@ -51,26 +52,43 @@ def network(model: Model, member: Member) -> Any:
         raise _untranslated(model, "onnx", error) from None
 
 
-def stablehlo(model: Model) -> bytes:
+def stablehlo(model: Answering) -> bytes:
     """The answers of a model for encoded numbers as the bytes of `jax.export`, of any batch.
 
     Raises:
-        ExportError: for a model of several members, or one whose batch has to be known.
+        ExportError: for members that encode their inputs each in its own way, or a model whose
+            batch has to be known.
     """
-    if len(model.members) > 1:
+    each = f"{model.folder}: has {len(model.members)} members, which encode their inputs each in"
+    if isinstance(model, Ensemble):
+        raise ExportError(f"{each} its own way: export one of its models, or use --format onnx.")
+    if len({id(member.data) for member in model.members}) > 1:
         raise ExportError(
-            f"{model.folder}: has {len(model.members)} members, which encode their inputs each in "
-            "its own way: train one, with --refit where there are folds, or use --format onnx."
+            f"{each} its own way: train one, with --refit where there are folds, or use "
+            "--format onnx."
         )
     from jax import export
 
-    (member,), told = model.members, model.description
-    outputs = outputs_of(model, member)
+    told, outputs = model.description, [outputs_of(model, member) for member in model.members]
     (batch,) = export.symbolic_shape("batch")
     example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
-    answering = jax.jit(lambda x: answers_of(outputs(x), model.data, model.temperature))
+
+    def answering(x: Any) -> Any:
+        if len(outputs) == 1:
+            return answers_of(outputs[0](x), model.data, model.temperature)
+        answers = [answers_of(one(x), model.data, 1.0) for one in outputs]
+        mean = sum(answers[1:], answers[0]) / len(answers)
+        # The temperature is that of the mean of chances, whose logarithms are outputs for it.
+        is_plain = model.temperature == 1
+        least = np.finfo(np.float32).tiny
+        return (
+            mean
+            if is_plain
+            else answers_of(jnp.log(jnp.maximum(mean, least)), model.data, model.temperature)
+        )
+
     try:
-        exported = export.export(answering, platforms=_STABLEHLO_PLATFORMS)(example)
+        exported = export.export(jax.jit(answering), platforms=_STABLEHLO_PLATFORMS)(example)
     except (TypeError, ValueError, NotImplementedError, HpoError) as error:
         raise _untranslated(model, "stablehlo", error) from None
     return bytes(exported.serialize())

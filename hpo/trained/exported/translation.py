@@ -53,7 +53,7 @@ class Translation:
                 return self._constant(np.asarray(atom.val, aval.dtype))
             return values[atom]
 
-        for equation in jaxpr.eqns:
+        for equation in _read(jaxpr):
             name = equation.primitive.name
             operator = self._operators.get(name)
             if operator is None:
@@ -95,6 +95,16 @@ class Translation:
         if any(map(is_batch, array.shape)):
             raise UntranslatedError("an array has as many rows as the batch")
         return self.graph.constant(array)
+
+
+def _read(jaxpr: Any) -> list[Any]:
+    """The equations from which the outputs follow; random numbers that nothing reads are none."""
+    read, found = {one for one in jaxpr.outvars if isinstance(one, core.Var)}, []
+    for equation in reversed(jaxpr.eqns):
+        if read.intersection(equation.outvars):
+            found.append(equation)
+            read.update(one for one in equation.invars if isinstance(one, core.Var))
+    return found[::-1]
 
 
 def is_batch(size: int) -> bool:

@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet
 from hpo.data.readers.text import read_text
-from hpo.data.sequences.language import numbers_of, pieces
+from hpo.data.sequences.language import numbers_of
+from hpo.data.source import Source
 from hpo.data.text.bpe import bpe_vocabulary
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import TextFile
-from hpo.spec.words import count_text
+from hpo.trained.kinds.tokens import known_tokens
 from hpo.trained.model import Model
 
 
@@ -39,19 +40,18 @@ def text_score(model: Model, path: Path) -> dict[str, float]:
     if len(model.members) > 1:
         raise HpoError(f"{model.folder}: --score is for one model: train with one seed.")
     (member,) = model.members
-    spec = model.training.data
-    assert isinstance(spec.dataset, TextFile)
+    return model.metrics_on(member, model.split(member, text_in(model, path)))
+
+
+def text_in(model: Model, path: Path) -> Source:
+    """The text of a file, read as that of the training.
+
+    Raises:
+        DataError: for a file that cannot be read.
+    """
     if not path.is_file():
         raise DataError(f"{path}: there is no such text: correct the path.")
-    codes = read_text(path, spec).y
-    numbers = numbers_of(codes, spec.dataset, member.data.transform)
-    if len(numbers) <= spec.dataset.length:
-        raise DataError(
-            f"{path}: has {count_text(len(numbers), 'token')}, and a row has "
-            f"{spec.dataset.length}: give a longer text."
-        )
-    windows, _ = pieces([_known(numbers, model, str(path))], spec.dataset.length, str(path))
-    return model.metrics_on(member, Split(windows))
+    return read_text(path, model.training.data)
 
 
 def prompt_in(model: Model, path: Path) -> str:
@@ -60,9 +60,7 @@ def prompt_in(model: Model, path: Path) -> str:
     Raises:
         DataError: for a file that cannot be read.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such text: correct the path.")
-    codes = read_text(path, model.training.data).y
+    codes = text_in(model, path).y
     if codes.dtype == np.uint8:
         return codes.tobytes().decode("utf-8", "surrogateescape")
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -87,7 +85,7 @@ def written(
     spec = model.training.data.dataset
     assert isinstance(spec, TextFile)
     numbers = [*_prompt(model, spec, prompt)]
-    rng, names, start = np.random.default_rng(seed), _token_bytes(model, spec), len(numbers)
+    rng, names, start = np.random.default_rng(seed), token_bytes(model, spec), len(numbers)
     step = _chances(model, spec.length)
     for done in range(count):
         seen = numbers[-spec.length :]
@@ -129,28 +127,22 @@ def _chances(model: Model, length: int) -> Callable[[np.ndarray, int], np.ndarra
 def _prompt(model: Model, spec: TextFile, prompt: str) -> np.ndarray:
     codes = np.frombuffer(prompt.encode("utf-32-le", "surrogatepass"), "<u4")
     if spec.tokens == "bytes":
-        codes = np.frombuffer(prompt.encode("utf-8", "surrogatepass"), np.uint8)
+        codes = np.frombuffer(_utf8(prompt), np.uint8)
     numbers = numbers_of(codes, spec, model.members[0].data.transform)
     if not len(numbers):
         raise HpoError("the prompt is empty: give --prompt a text, or a file that is not empty.")
-    return _known(numbers, model, "the prompt")
+    return known_tokens(numbers, model.description.outputs, "the prompt")
 
 
-def _known(numbers: np.ndarray, model: Model, where: str) -> np.ndarray:
-    """Tokens that the model knows.
-
-    Raises:
-        DataError: for one that no text of the training had.
-    """
-    if (numbers >= model.description.outputs).any():
-        raise DataError(
-            f"{where}: holds a character that the model does not know: it was trained without "
-            "any that is new. Remove it, or train on bytes."
-        )
-    return numbers
+def _utf8(text: str) -> bytes:
+    """The bytes of a text, in which a surrogate stands for a byte that is no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character, which no file holds
+        return text.encode("utf-8", "surrogatepass")
 
 
-def _token_bytes(model: Model, spec: TextFile) -> list[bytes]:
+def token_bytes(model: Model, spec: TextFile) -> list[bytes]:
     """The bytes of each token; none for characters that the training text lacks."""
     data: DataSet = model.members[0].data
     if spec.tokens == "bytes":

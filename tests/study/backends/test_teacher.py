@@ -107,6 +107,34 @@ def test_a_study_learns_from_its_teacher_and_its_winner_trains_again(studies, bi
         studies.run(searched(big, "search.trials=9"))
 
 
+def test_a_winner_that_follows_features_trains_again_and_keeps_no_map(studies, big):
+    space = {
+        **DOCUMENT["space"],
+        "compression.teacher.match": {"choice": ["features", "both"]},
+        "model.widths": {"choice": [[6], [8]]},
+    }
+    search = {**DOCUMENT["search"], "trials": 4}
+    whole = searched(big, space=space, search=search)
+    assert studies.run(whole).progress.best is not None
+    with Storage.read(studies.url) as storage:
+        text = export_trial(storage, "flowers", None, big / "best.yaml", date(2026, 11, 27)).text
+    (big / "best.yaml").write_text(text)
+    best = load_experiment(big / "best.yaml")
+    again = studies.train(best, big / "model")
+    assert [report.metrics for report in again.curve] in studies.curves(whole)
+    (member,) = load_model(big / "model").members
+    assert member.weights["params"].keys() == {"head", "linears"}
+
+    features = "compression.teacher.match=features"
+    linear = searched(big, "model.widths=[]", features, name="linear")
+    with pytest.raises(HpoError, match=r"teacher\.match: this model has no model\.activation"):
+        studies.run(linear)
+    (big / "big").rename(big / "before")
+    trained(studies, big, "model.widths=[]")
+    with pytest.raises(HpoError, match=r"from: 'big' has no model\.activation, whose features"):
+        studies.run(searched(big, features, name="of-linear"))
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_answers_are_those_that_the_model_predicts(studies, tmp_path, seeds):
     trained(studies, tmp_path, f"train.seeds={seeds}")

@@ -50,6 +50,15 @@ def data_of(folder: Path, kind: str) -> dict[str, Any]:
             "columns": {"by_name": {"text": {"type": "text"}}},
             "text": {"vectors": "ids", "length": 6},
         }
+    if kind == "language":
+        (folder / "text.txt").write_text("the cat sat on the mat. a rat ran at the hat. " * 6)
+        return {"dataset": {"text": "text.txt", "length": 8}, "batch_size": 4}
+    if kind == "windows":
+        return windows_of_days(folder)
+    if kind == "amounts":
+        rows = [[*rng.normal(size=2).round(3), *rng.normal(5, 3, 2).round(3)] for _ in range(40)]
+        write(folder / "amounts.csv", ["a", "b", "y", "z"], rows)
+        return {"dataset": {"csv": "amounts.csv", "target": ["y", "z"]}, "batch_size": 8}
     rows = [
         [round(rng.normal(), 3), round(rng.normal(), 3), "uvw"[i % 3], "ny"[i % 2]]
         for i in range(40)
@@ -57,6 +66,22 @@ def data_of(folder: Path, kind: str) -> dict[str, Any]:
     write(folder / "table.csv", ["a", "b", "c", "y"], rows)
     columns = {"columns": {"by_name": {"c": {"encode": "embed"}}}} if kind == "codes" else {}
     return {"dataset": {"csv": "table.csv", "target": "y"}, "batch_size": 8, **columns}
+
+
+def windows_of_days(folder: Path, rows: int = 60, **dataset: Any) -> dict[str, Any]:
+    """The data section of a series of days, whose file has them in any order."""
+    rng = np.random.default_rng(1)
+    days = np.arange(rows) + np.datetime64("2024-01-01")
+    table = [
+        [str(day), round(rng.normal(40, 9), 2), "uvw"[place % 3], round(rng.normal(5, 2), 3)]
+        for place, day in enumerate(days)
+    ]
+    for row in table[::7]:
+        row[1] = row[2] = ""
+    rng.shuffle(table)
+    write(folder / "days.csv", ["day", "heat", "mode", "power"], table)
+    series = {"csv": "days.csv", "target": "power", "time": "day", "window": 4, "horizon": 2}
+    return {"dataset": series | dataset, "batch_size": 8}
 
 
 def write(path: Path, header: list[str], rows: list[list[Any]]) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from hpo.data.load import load_data, read_source
 from hpo.data.source import Source
-from hpo.errors import HpoError
 from hpo.spec.load import load_document
 from hpo.trained.description import Description
 from hpo.trained.exported.features import add_features, add_inputs
@@ -106,10 +105,3 @@ def test_images_are_made_smaller_as_in_training(normalize: str, tmp_path: Path) 
     numbers = {"dataset": {"npz": "numbers.npz"}, "batch_size": 8, **smaller}
     found, expected = _both(tmp_path, numbers)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_stems_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("snowballstemmer", reason="the extra `text` is not installed")
-    words = data_of(tmp_path, "texts") | {"text": {"vectors": "tfidf", "reduce": "stem"}}
-    with pytest.raises(HpoError, match=r"--format onnx: .*reduce.*--format stablehlo"):
-        _both(tmp_path, words)

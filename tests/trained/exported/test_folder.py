@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from hpo.errors import HpoError
+from hpo.trained.exported import comparing
 from hpo.trained.exported import folder as exported
 from hpo.trained.exported.folder import (
     check_extra,
     check_free,
-    difference,
     export_onnx,
     export_stablehlo,
-    loss_text,
     rows_to_compare,
     schema_of,
 )
@@ -53,9 +52,6 @@ def test_fewer_bits_are_told_with_what_they_cost(model: Model, churn: Path, tmp_
     assert found.metrics["model"]["accuracy"] == model.score(source)["accuracy"]
     lost = found.metrics["model"]["loss"] - found.metrics["export"]["loss"]
     assert 0 < abs(lost) < 0.1
-    assert loss_text({"model": {"accuracy": 0.98}, "export": {"accuracy": 0.975}}) == (
-        "accuracy 0.98 -> 0.975"
-    )
     with pytest.raises(HpoError, match=r"--tolerance 1e-09 \(.*accuracy .* or a finer --precision"):
         export_onnx(model, tmp_path / "more", source, 1e-9, "float16", is_judged=True)
     assert not (tmp_path / "more").exists()
@@ -82,18 +78,13 @@ def test_an_export_that_answers_otherwise_is_not_written(
 ) -> None:
     assert callable(export)
     source = rows_to_compare(model, churn / "table.csv", (), None)
-    monkeypatch.setattr(exported, "difference", lambda *_: 0.01)
+    monkeypatch.setattr(comparing, "difference", lambda *_: 0.01)
     with pytest.raises(HpoError, match=r"up to 0.01 apart .* more than --tolerance 1e-05: nothing"):
         export(model, tmp_path / "out", source, 1e-5)
-    monkeypatch.setattr(exported, "difference", lambda *_: np.nan)
+    monkeypatch.setattr(comparing, "difference", lambda *_: np.nan)
     with pytest.raises(HpoError, match="nothing was written"):
         export(model, tmp_path / "out", source, 1e-5)
     assert [*tmp_path.iterdir()] == []
-
-
-def test_a_difference_of_chances_is_absolute(model: Model) -> None:
-    chances = np.array([[0.25, 0.75], [1.0, 0.0]])
-    assert difference(model, chances + 0.125, chances) == 0.125
 
 
 def test_other_files_stay(tmp_path: Path) -> None:

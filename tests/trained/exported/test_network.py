@@ -102,6 +102,21 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, odds / odds.sum(-1, keepdims=True), atol=1e-6)
 
 
+def test_stablehlo_gives_the_mean_of_seeds_that_share_their_inputs(tmp_path: Path) -> None:
+    spec = {"name": "mlp", "widths": [4]}
+    model, rows = drawn(tmp_path, data_of(tmp_path, "table"), spec)
+    (one,) = model.members
+    two = one._replace(weights=jax.tree.map(lambda leaf: 2 * leaf, one.weights))
+    both = replace(model, members=(one, two), temperature=2.0)
+    assert rows is not None
+    roots = np.sqrt(both.predictions(rows))
+    found = export.deserialize(bytearray(stablehlo(both))).call(model.features(one, rows))
+    np.testing.assert_allclose(found, roots / roots.sum(1, keepdims=True), atol=1e-6)
+    own = two._replace(data=replace(two.data, fingerprint="another fold"))
+    with pytest.raises(HpoError, match="2 members, which encode their inputs each in its own way"):
+        stablehlo(replace(both, members=(one, own)))
+
+
 def test_a_model_without_a_translation_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import jax\nfrom flax import nnx\n\n"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from jax import export
 
 from hpo.errors import HpoError
+from hpo.trained.ensembles.ensemble import Ensemble
+from hpo.trained.exported.answers import scale_of
+from hpo.trained.exported.network import stablehlo
 from hpo.trained.exported.onnx_model import (
     answers,
     cells_of,
-    check_kind,
     onnx_model,
     session,
     text_inputs,
@@ -20,7 +24,7 @@ from hpo.trained.exported.onnx_model import (
 from hpo.trained.model import load_model
 from hpo.trained.predict import read_new
 from tests.study.whole import Studies
-from tests.trained.exported.drawn import data_of, drawn
+from tests.trained.exported.drawn import data_of, drawn, windows_of_days
 from tests.trained.tables import trained, write_table
 
 
@@ -51,11 +55,125 @@ def test_folds_answer_by_the_mean_of_their_models(studies: Studies, tmp_path: Pa
     )
 
 
-def test_a_model_that_goes_on_with_texts_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), {"name": "rnn", "width": 4})
-    going_on = replace(model, description=replace(model.description, task="language"))
-    with pytest.raises(HpoError, match=r"goes on with texts: use --format stablehlo"):
-        check_kind(going_on)
+OWN = """
+import jax
+from flax import nnx
+
+
+class Gated(nnx.Module):
+    def __init__(self, inputs, outputs, *, rngs):
+        self.gate = nnx.Linear(inputs, 4, rngs=rngs)
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+        self.head = nnx.Linear(4, outputs, rngs=rngs)
+
+    def __call__(self, x, *, train=False, rngs=None):
+        x = self.norm(self.gate(x), use_running_average=not train)
+        return self.head(x * jax.nn.sigmoid(x))
+"""
+# Of each kind of answers: the data, the model, and what else its spec says.
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "several targets": ("amounts", {"name": "mlp", "widths": [4]}, {}),
+    "a quantile": (
+        "amount",
+        {"name": "mlp", "widths": [4]},
+        {"loss": {"name": "pinball", "quantile": 0.9}},
+    ),
+    "masks": ("masks", {"name": "unet", "filters": 2, "depth": 1}, {}),
+    "code of one's own": ("table", {"python": "own.py:Gated"}, {}),
+    "windows": ("windows", {"name": "rnn", "width": 4}, {}),
+    "windows of the target alone": ("target alone", {"name": "mlp", "widths": [4]}, {}),
+    "tokens": ("language", {"name": "transformer", "width": 8, "depth": 1}, {}),
+}
+
+
+def _data(folder: Path, kind: str) -> dict[str, Any]:
+    if kind == "amount":
+        data = data_of(folder, "amounts")
+        return {**data, "dataset": {**data["dataset"], "target": "y"}}
+    if kind == "target alone":
+        drop = {"drop": ["heat", "mode"], "horizon": 1}
+        return {**windows_of_days(folder, **drop), "target_range": [-5, 20]}
+    return data_of(folder, kind)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_of_answers_is_that_of_the_model_in_both_formats(
+    name: str, tmp_path: Path
+) -> None:
+    kind, spec, more = KINDS[name]
+    (tmp_path / "own.py").write_text(OWN)
+    model, rows = drawn(tmp_path, _data(tmp_path, kind), spec, **more)
+    assert rows is not None
+    engine, cells = session(onnx_model(model).SerializeToString()), cells_of(rows, model)
+    expected = model.predictions(rows)
+    unit = 1.0
+    if model.description.task == "regression":
+        unit = scale_of(model.data)[0]
+    found = answers(engine, cells, 512)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found / unit, expected / unit, atol=2e-6)
+    # Many rows at once are answered as each alone is.
+    np.testing.assert_allclose(answers(engine, cells, 1) / unit, found / unit, atol=2e-7)
+    many = {name: np.concatenate([one] * 77)[:77] for name, one in cells.items()}
+    alone = np.concatenate([found] * 77)[:77]
+    np.testing.assert_allclose(answers(engine, many, 77) / unit, alone / unit, atol=2e-7)
+    answering = export.deserialize(bytearray(stablehlo(model))).call
+    (features,) = model.features_of(rows)
+    np.testing.assert_allclose(answering(features) / unit, expected / unit, atol=2e-6)
+
+
+def test_a_forecast_is_that_of_a_line_by_hand(tmp_path: Path) -> None:
+    """The windows of a CSV file and their forecasts, computed by NumPy from its cells alone."""
+    data = windows_of_days(tmp_path, drop=["heat", "mode"])
+    model, rows = drawn(tmp_path, data, {"name": "mlp", "widths": []})
+    assert rows is not None
+    lines = sorted((tmp_path / "days.csv").read_text().splitlines()[1:])
+    power = np.array([float(line.rpartition(",")[2]) for line in lines])
+    train, validating = power[:36], power[36:48]  # a fifth validates, and another tests
+    mean, std = train.mean(), train.std()
+    kernel = np.asarray(model.members[0].weights["params"]["head"]["kernel"])
+    bias = np.asarray(model.members[0].weights["params"]["head"]["bias"])
+    past = np.stack([validating[start : start + 4] for start in range(len(validating) - 3)])
+    expected = ((past - mean) / std @ kernel + bias) * std + mean
+    engine = session(onnx_model(model).SerializeToString())
+    (given,) = engine.get_inputs()
+    assert (given.name, given.shape) == ("past", ["batch", 4])
+    (found,) = engine.run(None, {"past": past})
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["table", "windows", "texts"])
+def test_an_ensemble_is_one_graph_with_the_shares_of_its_models(kind: str, tmp_path: Path) -> None:
+    spec = {"name": "rnn", "width": 4} if kind != "table" else {"name": "mlp", "widths": [4]}
+    data = data_of(tmp_path, kind)
+    other = {**data, "normalize": "minmax"} if kind == "table" else data
+    first, rows = drawn(tmp_path, data, spec)
+    second, _ = drawn(tmp_path, other, spec)
+    assert rows is not None
+    both = Ensemble(tmp_path, (first, second), (0.25, 0.75), temperature=1.5)
+    if kind == "windows":
+        both = replace(both, temperature=1.0)
+    engine = session(onnx_model(both).SerializeToString())
+    one, two = first.predictions(rows), second.predictions(rows)
+    assert abs(one - two).max() > 1e-3
+    expected = 0.25 * one + 0.75 * two
+    if kind != "windows":
+        powers = expected ** (1 / 1.5)
+        expected = powers / powers.sum(-1, keepdims=True)
+    np.testing.assert_allclose(answers(engine, cells_of(rows, both), 5), expected, rtol=1e-5)
+    with pytest.raises(HpoError, match="each in its own way: export one of its models"):
+        stablehlo(both)
+
+
+def test_ensembles_that_no_graph_takes_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    spec = {"name": "rnn", "width": 4}
+    model, _ = drawn(tmp_path, data_of(tmp_path, "language"), spec)
+    with pytest.raises(HpoError, match="an ensemble of language models, which hpo predict does no"):
+        onnx_model(Ensemble(tmp_path, (model, model), (0.5, 0.5)))
+    long, _ = drawn(tmp_path, windows_of_days(tmp_path), spec)
+    short, _ = drawn(tmp_path, windows_of_days(tmp_path, window=3), spec)
+    with pytest.raises(HpoError, match="read windows of different lengths, and a graph takes one"):
+        onnx_model(Ensemble(tmp_path, (long, short), (0.5, 0.5)))
 
 
 def test_the_input_of_texts_is_that_of_the_script(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,3 +31,12 @@ def test_numbers_are_repeated_only_where_an_operator_does_not_do_it() -> None:
         OPERATORS,
     )
     assert "Expand" in {node.op_type for node in joined.graph.node}
+
+
+def test_random_numbers_that_nothing_reads_have_no_node() -> None:
+    def doubled(x: jax.Array) -> jax.Array:
+        jax.random.normal(jax.random.key(0), (3,))
+        return x * 2
+
+    model = translated(doubled, (3,), np.float32, OPERATORS)
+    assert [node.op_type for node in model.graph.node if node.op_type == "Mul"] == ["Mul"]

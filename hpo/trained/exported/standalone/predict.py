@@ -3,8 +3,9 @@
 From a shell: python predict.py new.csv -o answers.csv
 From Python: `Model(folder).answers([{"age": "31", "city": "Oslo"}])`
 
-A table is a CSV file in UTF-8 with a header and decimal points. Examples that are arrays are the
-array x of a .npz file, or a .npy file.
+A table is a CSV file in UTF-8 with a header and decimal points. Of a series, each window of rows
+is answered, and a column of the answers has the time of its last row. Examples that are arrays are
+the array x of a .npz file, or a .npy file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import runpy
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -52,6 +53,7 @@ class Model:
         )
         self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
         self._missing = frozenset(self.schema["missing"])
+        self.series = self.schema["series"]  # None for rows that are answered one by one
         self._inputs = {one.name for one in self._engine.get_inputs()}
         self._texts = []
         if self.schema["text_inputs"]:
@@ -61,10 +63,42 @@ class Model:
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The columns of answers for rows of cells by the names of their columns.
 
+        Rows of a series are in any order, and an answer is that of a window of them.
+
         Raises:
-            RowError: for a column that is missing, or a cell that is not of its column's type.
+            RowError: for a column that is missing, or a cell that is not of its column's type; for
+                a series with too few rows, or two of the same time.
         """
+        if self.series:
+            (found,) = self.forecasts([(self.cells(rows), self.times(rows))], max(1, len(rows)))
+            return found
         return self._columns(self.predict(self.cells(rows)))
+
+    def forecasts(
+        self, parts: Iterable[tuple[dict[str, np.ndarray], list[str]]], batch: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The columns of answers for a series, by the cells and times of its rows, in parts.
+
+        Raises:
+            RowError: for too few rows, or two of the same time.
+        """
+        found, texts, window = [], [], self.series["window"]
+        for cells, times in parts:
+            found.append(cells)
+            texts += times
+        if len(texts) < window:
+            raise RowError(f"has {len(texts)} rows, and a window has {window}: give more rows")
+        order = _in_order(texts, self.series["time"])
+        whole = {name: np.concatenate([one[name] for one in found])[order] for name in found[0]}
+        windows = {name: windows_of(one, window) for name, one in whole.items()}
+        times = np.array(texts, object)[order][window - 1 :]
+        for start in range(0, len(times), batch):
+            some = {
+                name: np.ascontiguousarray(one[start : start + batch])
+                for name, one in windows.items()
+            }
+            beside = {self.series["time"]: times[start : start + batch]}
+            yield beside | self._columns(self.predict(some))
 
     def answers_to(self, arrays: np.ndarray) -> dict[str, np.ndarray]:
         """The columns of answers for examples that are arrays.
@@ -102,7 +136,34 @@ class Model:
                 for name, known in self._known
             ]
             found["texts"] = np.array(texts, object).T.copy()
+        if self.series:
+            found["past"] = np.array([self._past(row, at) for at, row in enumerate(rows)])
         return found
+
+    def times(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The time of each row of a series, as it is written.
+
+        Raises:
+            RowError: for an empty one.
+        """
+        name, found = self.series["time"], []
+        for at, row in enumerate(rows):
+            found.append(self._cell(row, name, at).strip())
+            if not found[-1]:
+                raise RowError(f"column {name!r} is empty, and each row of a series has a time", at)
+        return found
+
+    def _past(self, row: Mapping[str, Any], at: int) -> float:
+        """The target of a row, which is an input of the forecasts after it."""
+        name, ends = self.series["target"], self.series["range"]
+        value = _number(self._cell(row, name, at), name, "number", at)
+        if math.isnan(value):
+            raise RowError(f"column {name!r} is empty, and a forecast needs its past values", at)
+        if ends and not ends[0] <= value <= ends[1]:
+            raise RowError(
+                f"column {name!r} holds {value:g}, outside of {ends[0]} to {ends[1]}", at
+            )
+        return value
 
     def _cell(self, row: Mapping[str, Any], name: str, at: int) -> str:
         """The text of a cell, empty where its word says so."""
@@ -130,6 +191,39 @@ class Model:
         return {name: found[:, k] for k, name in enumerate(names)}
 
 
+def windows_of(values: np.ndarray, window: int) -> np.ndarray:
+    """The windows of rows `[rows, ...]`, one after each row: `[rows - window + 1, window, ...]`."""
+    return np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, window, axis=0), -1, 1)
+
+
+def _in_order(texts: Sequence[str], name: str) -> np.ndarray:
+    """The order of times, which are numbers or dates."""
+    try:
+        times = np.array([_finite(text) for text in texts])
+    except ValueError:
+        times = np.array([_time(text, name) for text in texts], "datetime64[us]")
+    order = np.argsort(times, kind="stable")
+    same = np.flatnonzero(times[order][1:] == times[order][:-1])
+    if len(same):
+        text = texts[order[same[0]]]
+        raise RowError(f"two rows have the time {text!r}, and a series has one row for each time")
+    return order
+
+
+def _finite(text: str) -> float:
+    if "_" in text or not math.isfinite(float(text)):
+        raise ValueError
+    return float(text)
+
+
+def _time(text: str, name: str) -> datetime:
+    try:
+        return _in_utc(datetime.fromisoformat(text))
+    except ValueError:
+        kind = "a number, or a date like 2024-04-03, as in all rows"
+        raise RowError(f"column {name!r} holds {text!r}, not {kind}") from None
+
+
 def _number(text: str, name: str, part: str, at: int) -> float:
     """The number of a cell, NaN where it is empty."""
     if not text:
@@ -150,9 +244,12 @@ def _number(text: str, name: str, part: str, at: int) -> float:
         raise RowError(f"column {name!r} holds {text!r}, not {kind}", at) from None
 
 
+def _in_utc(date: datetime) -> datetime:
+    return date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)
+
+
 def _part_of(date: datetime, part: str) -> float:
-    if date.tzinfo is not None:
-        date = date.astimezone(UTC).replace(tzinfo=None)
+    date = _in_utc(date)
     since = date - _START
     hours = (since.seconds + since.microseconds / 1e6) / 3600
     parts = {
@@ -189,15 +286,26 @@ def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarr
         return
     with data.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=model.schema["separator"])
-        while some := [(row, rows.line_num) for row in islice(rows, batch)]:
-            try:
-                yield model.answers([row for row, _ in some])
-            except RowError as error:
-                if error.at is None:
-                    raise
-                row, last = some[error.at]
-                first = last - sum(str(cell).count("\n") for cell in row.values())
-                raise RowError(f"line {first}: {error.why}") from None
+        if not model.series:
+            yield from _told(rows, batch, model.answers)
+            return
+        parts = _told(rows, batch, lambda some: (model.cells(some), model.times(some)))
+        yield from model.forecasts(parts, batch)
+
+
+def _told(
+    rows: csv.DictReader[str], batch: int, read: Callable[[list[dict[str, Any]]], Any]
+) -> Iterator[Any]:
+    """What is read of the rows of a file, `batch` at a time; a wrong one is told by its line."""
+    while some := [(row, rows.line_num) for row in islice(rows, batch)]:
+        try:
+            yield read([row for row, _ in some])
+        except RowError as error:
+            if error.at is None:
+                raise
+            row, last = some[error.at]
+            first = last - sum(str(cell).count("\n") for cell in row.values())
+            raise RowError(f"line {first}: {error.why}") from None
 
 
 def main() -> None:
@@ -222,6 +330,8 @@ def main() -> None:
         sys.exit(1)
     except KeyError as error:
         sys.exit(f"predict.py: {asked.data} has no array {error}: give one that is named x")
+    except ImportError as error:
+        sys.exit(f"predict.py: {error}: pip install -r requirements.txt")
     except (RowError, OSError, ValueError, csv.Error, zipfile.BadZipFile) as error:
         sys.exit(f"predict.py: {asked.data}: {error}")
 

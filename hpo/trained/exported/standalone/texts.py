@@ -1,6 +1,7 @@
 """The tokens of texts as an exported model takes them: counted, or their ids in order.
 
-It needs NumPy, and jieba for Chinese words. `predict.py` beside it reads it.
+It needs NumPy, and the library of `requirements.txt` for Chinese words, stems or lemmas.
+`predict.py` beside it reads it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import importlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -49,7 +51,7 @@ def text_input(fit: Mapping[str, Any]) -> Callable[[Sequence[str]], np.ndarray]:
 
 def _tokens(fit: Mapping[str, Any]) -> Callable[[str], list[str]]:
     """The function from a text to its tokens, or runs of them."""
-    cut, stop_words = _cut(fit), frozenset(fit["stop_words"])
+    cut, stop_words, reduced = _cut(fit), frozenset(fit["stop_words"]), _reduced(fit)
     shortest, longest = (1, 1) if fit["vectors"] in ("ids", "mean") else fit["ngrams"]
     between = "" if fit["tokens"] in ("characters", "bytes") else " "
 
@@ -57,6 +59,7 @@ def _tokens(fit: Mapping[str, Any]) -> Callable[[str], list[str]]:
         found = cut(_cleaned(text, fit))
         if stop_words and fit["tokens"] in ("words", "jieba"):
             found = [word for word in found if word not in stop_words]
+        found = found if reduced is None else [*map(reduced, found)]
         return [
             between.join(found[start : start + length])
             for length in range(shortest, longest + 1)
@@ -85,7 +88,7 @@ def _cut(fit: Mapping[str, Any]) -> Callable[[str], list[str]]:
     if kind == "bytes":
         return lambda text: list(_byte_text(text))
     if kind == "bpe":
-        return _parts(fit["merges"])
+        return bpe_parts(fit["merges"])
     if kind == "jieba":
         # Only Chinese words need it.
         cutter: Any = importlib.import_module("jieba").Tokenizer()
@@ -97,11 +100,22 @@ def _cut(fit: Mapping[str, Any]) -> Callable[[str], list[str]]:
     return re.compile(word if fit["punctuation"] == "remove" else rf"{word}|[^\w\s]").findall
 
 
+def _reduced(fit: Mapping[str, Any]) -> Callable[[str], str] | None:
+    """The function from a word to its stem or lemma; None where words stay as they are."""
+    if fit["reduce"] == "none" or fit["tokens"] != "words":
+        return None
+    if fit["reduce"] == "stem":
+        stemmer: Any = importlib.import_module("snowballstemmer").stemmer(fit["language"])
+        return lru_cache(1 << 16)(stemmer.stemWord)
+    library: Any = importlib.import_module("simplemma")
+    return lru_cache(1 << 16)(lambda word: str(library.lemmatize(word, lang=fit["language"])))
+
+
 def _byte_text(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def _parts(merges: Sequence[Sequence[int]]) -> Callable[[str], list[str]]:
+def bpe_parts(merges: Sequence[Sequence[int]]) -> Callable[[str], list[str]]:
     """The function from a text to its parts of words, by byte pair encoding."""
     tokens = [chr(byte) for byte in range(_BYTES)]
     known, ranks = {*tokens}, {}

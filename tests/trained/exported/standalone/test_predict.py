@@ -14,6 +14,7 @@ import hpo
 from hpo.trained.exported.folder import export_onnx, rows_to_compare
 from hpo.trained.exported.standalone.predict import Model, RowError
 from hpo.trained.model import load_model
+from hpo.trained.predict import answers, read_new
 from tests.trained.exported.drawn import data_of, drawn
 
 # Fails where the script imports one of these.
@@ -139,3 +140,69 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr
     (tmp_path / "new.npz").write_bytes(b"PK no archive")
     assert _run(tmp_path / "out", str(tmp_path / "new.npz")).stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an exported model of a series, with new rows and what the model forecasts."""
+    folder = tmp_path_factory.mktemp("days")
+    model, rows = drawn(folder, data_of(folder, "windows"), {"name": "rnn", "width": 4})
+    assert rows is not None
+    found = export_onnx(model, folder / "out", rows, 1e-5, is_judged=True)
+    assert found.rows == len(rows) - 3
+    assert found.metrics is not None
+    table = (folder / "days.csv").read_text().splitlines()
+    lines = [table[0], *table[:0:-3]]
+    lines[2] = lines[2].replace(",u,", ",new,").replace(",v,", ",new,").replace(",w,", ",new,")
+    (folder / "new.csv").write_text("\n".join(lines) + "\n")
+    new = read_new(model, folder / "new.csv")
+    (expected,) = answers(model, new)
+    pd.DataFrame(expected).to_csv(folder / "expected.csv", index=False)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:.*a category that no training row has")
+def test_a_series_in_any_order_is_forecast_as_the_model_does(days: Path, tmp_path: Path) -> None:
+    result = _run(
+        days / "out", str(days / "new.csv"), "-o", str(tmp_path / "a.csv"), "--batch", "3"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    found, expected = pd.read_csv(tmp_path / "a.csv"), pd.read_csv(days / "expected.csv")
+    assert [*found] == ["day", "power_1", "power_2"]
+    assert len(found) == 20 - 3
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5)
+    rows = pd.read_csv(days / "new.csv", dtype=str).fillna("").to_dict("records")
+    again = Model(days / "out").answers(rows)
+    assert again["day"].tolist() == found["day"].tolist()
+    np.testing.assert_allclose(again["power_2"], found["power_2"], atol=1e-5)
+
+
+def test_mistakes_in_a_series_are_told_in_a_line(days: Path, tmp_path: Path) -> None:
+    head, *lines = (days / "new.csv").read_text().splitlines()
+    cells = lines[1].split(",")
+    for wrong, told in (
+        ([head, *lines[:3]], "has 3 rows, and a window has 4: give more rows"),
+        ([head, *lines, lines[0]], "two rows have the time '2024-"),
+        ([head, lines[0], ",".join(["", *cells[1:]])], "line 3: column 'day' is empty"),
+        ([head, lines[0], ",".join(["soon", *cells[1:]]), *lines[2:]], "holds 'soon', not a num"),
+        ([head, lines[0], ",".join([*cells[:3], ""])], "line 3: column 'power' is empty, and a fo"),
+        ([head.replace("day", "date"), *lines], "line 2: has no column 'day'"),
+        ([head.replace("power", "watt"), *lines], "line 2: has no column 'power'"),
+        ([head], "has 0 rows, and a window has 4"),
+    ):
+        (tmp_path / "new.csv").write_text("\n".join(wrong) + "\n")
+        result = _run(days / "out", str(tmp_path / "new.csv"))
+        assert (result.returncode, result.stdout) == (1, "")
+        assert told in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_times_are_numbers_or_dates_of_any_zone(days: Path) -> None:
+    model, row = Model(days / "out"), {"heat": 30, "mode": "u", "power": 5.0}
+    numbers = [{**row, "day": time} for time in (10, 9.5, "2", -3)]
+    assert model.answers(numbers)["day"].tolist() == ["10"]
+    dates = ("2024-05-01T01:00:00+02:00", "2024-04-30T22:30:00", "2024-04-30", "1969-01-01")
+    assert model.answers([{**row, "day": date} for date in dates])["day"].tolist() == [dates[0]]
+    mixed = [{**row, "day": time} for time in (1, 2, "2024-04-30", 3)]
+    with pytest.raises(RowError, match="holds '1', not a number, or a date like"):
+        model.answers(mixed)

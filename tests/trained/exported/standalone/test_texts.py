@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo.data.text.reduce import language_of
 from hpo.data.text.text_fit import fit_texts
 from hpo.spec.sections.columns import Text
 from hpo.trained.exported.folder import export_onnx
@@ -35,18 +36,28 @@ LEAVES: list[dict[str, Any]] = [
     {"vectors": "ids", "length": 300, "tokens": "bytes", "punctuation": "keep"},
     {"vectors": "ids", "length": 40, "tokens": "bpe", "vocabulary": 300},
     {"vectors": "counts", "tokens": "jieba", "stop_words": ["the"]},
+    {"vectors": "counts", "reduce": "stem", "stop_words": ["dog"], "ngrams": [1, 2]},
+    {"vectors": "ids", "length": 9, "reduce": "stem", "language": "french"},
+    {"vectors": "counts", "reduce": "lemma", "language": "german"},
 ]
-LIBRARIES = {"bpe": "tokenizers", "jieba": "jieba"}
+LIBRARIES = {
+    "bpe": "tokenizers",
+    "jieba": "jieba",
+    "stem": "snowballstemmer",
+    "lemma": "simplemma",
+}
 
 
 @pytest.mark.parametrize("leaves", LEAVES, ids=str)
 def test_tokens_are_those_of_training(leaves: dict[str, Any]) -> None:
-    needed = LIBRARIES.get(leaves.get("tokens", ""))
-    if needed is not None and find_spec(needed) is None:
-        pytest.skip(f"{needed} is not installed")
+    for leaf in ("tokens", "reduce"):
+        needed = LIBRARIES.get(leaves.get(leaf, ""))
+        if needed is not None and find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
     fit = fit_texts(TEXTS, Text(**leaves), "text")
     plain = {
         **fit.spec.model_dump(mode="json"),
+        "language": language_of(fit.spec),
         "stop_words": [*fit.spec.stop_words],
         "vocabulary": [*fit.vocabulary],
         "merges": None if fit.merges is None else fit.merges.tolist(),
@@ -55,6 +66,15 @@ def test_tokens_are_those_of_training(leaves: dict[str, Any]) -> None:
         found, expected = text_input(plain)(texts), fit.apply(texts)
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_word_is_its_stem_by_the_paper() -> None:
+    """Porter 1980, "An algorithm for suffix stripping": connected and connections are `connect`."""
+    pytest.importorskip("snowballstemmer", reason="the extra `text` is not installed")
+    fit = {"vectors": "counts", "tokens": "words", "reduce": "stem", "language": "porter"}
+    rest = {"lower": True, "punctuation": "remove", "shortest": 2, "ngrams": [1, 1]}
+    counts = text_input({**fit, **rest, "stop_words": [], "vocabulary": ["connect", "connected"]})
+    assert counts(["Connected connections, connecting"]).tolist() == [[3, 0]]
 
 
 def _exported(folder: Path, text: dict[str, Any], model: dict[str, Any]) -> tuple[Any, Any]:
@@ -87,11 +107,14 @@ def _exported(folder: Path, text: dict[str, Any], model: dict[str, Any]) -> tupl
         ({"vectors": "tfidf", "ngrams": [1, 2]}, {"name": "mlp", "widths": [4]}),
         ({"vectors": "mean", "embeddings": "words.npz"}, {"name": "mlp", "widths": [4]}),
         ({"vectors": "ids", "length": 6}, {"name": "rnn", "width": 4}),
+        ({"vectors": "tfidf", "reduce": "stem"}, {"name": "mlp", "widths": [4]}),
     ],
 )
 def test_the_script_answers_for_texts_as_the_model_does(
     text: dict[str, Any], model: dict[str, Any], tmp_path: Path
 ) -> None:
+    if "reduce" in text:
+        pytest.importorskip("snowballstemmer", reason="the extra `text` is not installed")
     vectors = np.array([[1.0, 2.0], [-3.0, 0.5]], np.float32)
     np.savez(tmp_path / "words.npz", words=np.array(["alpha", "gamma"]), vectors=vectors)
     found, source = _exported(tmp_path, text, model)
@@ -105,6 +128,8 @@ def test_the_script_answers_for_texts_as_the_model_does(
     answers = Model(tmp_path / "out").answers(rows)
     expected = found.predictions(source)
     np.testing.assert_allclose(answers["y_y"], expected[:, 1], atol=1e-5)
+    needed = (tmp_path / "out" / "requirements.txt").read_text()
+    assert ("snowballstemmer" in needed) == ("reduce" in text)
 
 
 def test_the_folder_needs_no_hpo(tmp_path: Path) -> None:
