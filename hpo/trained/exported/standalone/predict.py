@@ -327,7 +327,7 @@ def main() -> None:
             if not asked.out.endswith(".npz"):
                 parser.error("masks are an array: give -o FILE.npz")
             masks = [piece[_MASKS] for piece in pieces]
-            np.savez_compressed(asked.out, **{_MASKS: np.concatenate(masks)})
+            np.savez_compressed(asked.out, y=np.concatenate(masks))
         elif asked.out == "-":
             _write(pieces, sys.stdout)
             sys.stdout.flush()
