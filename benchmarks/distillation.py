@@ -6,8 +6,8 @@
 
 Each side has the same seeds. Prints the mean of each, and the gain of a seed over the same seed
 without a teacher, each with an interval of 95 % by Student's t. In `self` a model has the shape of
-its teacher. `masks` are those of `configs/segmentation.yaml`. `--set temperature=1,weight=0.3`
-tries other numbers, and may be repeated; `--epochs` and `--teacher-epochs` train for longer.
+its teacher. `masks` are those of `configs/segmentation.yaml`. `--set match=both,weight=0.3`
+tries other values, and may be repeated; `--epochs` and `--teacher-epochs` train for longer.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def values_of(case: Case, folder: Path, **parts: Any) -> dict[str, list[float]]:
     return {split: [run[split][case.metric] for run in runs] for split in ("validation", "test")}
 
 
-def numbers_of(text: str) -> dict[str, float]:
-    """The numbers of a teacher, as `temperature=1,weight=0.3` names them."""
+def values_in(text: str) -> dict[str, float | str]:
+    """The leaves of a teacher, as `match=both,weight=0.3` names them."""
     pairs = (part.split("=") for part in text.split(",") if part)
-    return {name: float(value) for name, value in pairs}
+    return {name: value if name == "match" else float(value) for name, value in pairs}
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("case", choices=sorted(CASES))
-    parser.add_argument("--set", action="append", type=numbers_of, dest="settings")
+    parser.add_argument("--set", action="append", type=values_in, dest="settings")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--teacher-epochs", type=int)
     arguments = parser.parse_args()

@@ -114,7 +114,7 @@ NOT_IN_STEPS = {
     "judged_attack",
 }
 NAME_LAYERS = {"freeze", "rates"}
-NEED_FILES = {"teacher", "similarity", "synonyms", "homophones"}
+NEED_FILES = {"teacher", "teacher_features", "similarity", "synonyms", "homophones"}
 # Numbers, counts and switches, of which a leaf takes the first that it can.
 VALUES = (0.1, 2, True)
 

@@ -421,6 +421,9 @@ _COMPRESSION = {
             "sizes": "answers for images of one size",
         },
     ),
+    "teacher_features": Technique(
+        "compression.teacher.match", paper=f"{_ARXIV}/1412.6550", needs=("same depth",)
+    ),
     "similarity": Technique(
         "compression.teacher.similarity",
         paper=f"{_ARXIV}/1907.09682",

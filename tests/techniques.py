@@ -35,6 +35,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
         "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
     },
     "teacher": {"compression": {"teacher": {"from": "big"}}},
+    "teacher_features": {"compression": {"teacher": {"match": "features"}}},
     "similarity": {"compression": {"teacher": {"similarity": 1.0}}},
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},

@@ -25,6 +25,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import Fixed, Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, UpTo, served, size_paths
 from hpo.spec.registered import needs_of, title_of
+from hpo.spec.sections.compression.teacher import Teacher
 from hpo.spec.sections.data import POSITION_AXES, Task
 from hpo.spec.sections.optimizer import Constant
 
@@ -87,6 +88,7 @@ class Program:
     embedding_size: int = 0  # of the loaded vector of each token
     categories: tuple[int, ...] = ()  # the codes of each of the first columns, which hold codes
     numbers: int | None = None  # of the features after codes, if the model asks
+    hints: int = 0  # the features of a teacher to which a map of the model's own is trained
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -128,7 +130,8 @@ class Program:
         small = self.template.compression
         rounded = () if small.activations.bits is None else ("rounded",)
         steps = (small.weights.scales,) if small.weights.name == "learned" else ()
-        more = (*code, *tokens, *loaded, *self.categories, *numbers, *rounded, *steps)
+        hints = ("hints", self.hints) if self.hints else ()
+        more = (*code, *tokens, *loaded, *self.categories, *numbers, *rounded, *steps, *hints)
         return repr((with_leaves(self.model, plain), *shapes, *more))
 
     @cached_property
@@ -307,8 +310,17 @@ def split(
         embedding_size=data.embedding_size,
         categories=data.categories,
         numbers=data.numbers if "numbers" in needs_of("model", training.model) else None,
+        hints=_hints(template.compression.teacher, data),
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
+
+
+def _hints(teacher: Teacher, data: DataSet) -> int:
+    """The features of the networks of a teacher, if the loss of a template compares them."""
+    is_compared = getattr(teacher, "from") is not None and teacher.match != "logits"
+    if not is_compared or is_off(teacher.weight):
+        return 0
+    return sum(network.features for network in data.teacher)
 
 
 def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -> tuple[int, ...]:

@@ -57,5 +57,7 @@ def with_teacher(data: DataSet, *seeds: int) -> DataSet:
     program, _ = split(training, data, "cpu")
     scale = scale_between(OWN, OTHER)
     share = np.float32(1 / len(seeds))
-    networks = (Network(some_weights(seed), scale, share, program, training) for seed in seeds)
+    networks = (
+        Network(some_weights(seed), scale, share, program, training, features=5) for seed in seeds
+    )
     return replace(data, teacher=tuple(networks))

@@ -14,7 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo import registry
-from hpo.engine.models.activations.rounding import with_rounders
+from hpo.engine.models.activations.rounding import rounding, with_rounders
+from hpo.engine.models.activations.sparse import measured, without_activation
+from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.models.layers import with_low_rank
 from hpo.engine.models.look import look_at, tried
@@ -23,12 +25,14 @@ from hpo.engine.program import Program
 from hpo.errors import HpoError
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.registered import needs_of
+from hpo.spec.sections.compression.teacher import MATCH
 
 # Arrays of several axes that are not weights between units: factors and offsets of each member of
 # an ensemble, or of each column of a table.
 _NO_KERNELS = ("bias", "before", "after", "signs", "frequencies", "phases", "offsets")
-# The steps between levels among a model's weights, where they are trained.
-STEPS = "step_sizes"
+# What is trained among a model's weights: the steps between their levels, and the map from its
+# features to those of a teacher.
+STEPS, TEACHER_MAP = "step_sizes", "teacher_map"
 # Where `auto` is not settled yet, as in `hpo check`, it stands for float32.
 PRECISIONS = {
     "auto": jnp.float32,
@@ -116,20 +120,57 @@ class _Shaped:
 def _abstract(shaped: _Shaped) -> AbstractModel:
     program = shaped.program
     found = build(program.model, shapes_of(program), rounds=_rounds(program))
+    params = {**found.params}
     weights = program.template.compression.weights
-    if weights.name != "learned":
-        return found
-    steps = {
-        name: jax.ShapeDtypeStruct(leaf.shape[-1:] if weights.scales == "channel" else (1,), "f4")
+    if program.hints:
+        shapes = {"bias": (program.hints,), "kernel": (_last_width(program, found), program.hints)}
+        params[TEACHER_MAP] = {n: jax.ShapeDtypeStruct(s, "f4") for n, s in shapes.items()}
+    if weights.name == "learned":
+        params[STEPS] = _steps(found, by_channel=weights.scales == "channel")
+    return found._replace(params=params)
+
+
+def _steps(found: AbstractModel, *, by_channel: bool) -> dict[str, Any]:
+    """The shapes of the steps between levels of each array of weights."""
+    return {
+        name: jax.ShapeDtypeStruct(leaf.shape[-1:] if by_channel else (1,), "f4")
         for path, leaf in jax.tree_util.tree_leaves_with_path(found.params)
         if is_kernel(name := name_of(path), leaf)
     }
-    return found._replace(params={**found.params, STEPS: steps})
 
 
-def without_steps(params: Any) -> Any:
-    """The weights of a model alone."""
-    return {name: part for name, part in params.items() if name != STEPS}
+def _last_width(program: Program, found: AbstractModel) -> int:
+    """The units of a model's last activation.
+
+    Raises:
+        HpoError: for a model without any.
+    """
+
+    widths: list[int] = []
+
+    def run(params: Any, variables: Any, x: Any, knobs: Any) -> Any:
+        spec = program.fill(knobs)
+        model = nnx.merge(found.graph, params, variables)
+        with rounding(8, is_training=False), measured(_units, MATCH) as units:
+            model(x, spec.model, train=False, dropout=Dropout(0, None))
+        widths.append(units[-1])
+
+    if found.graph is None:
+        raise without_activation(MATCH)
+    shapes = shapes_of(program)
+    x = jax.ShapeDtypeStruct((1, *shapes.example), shapes.x)
+    knobs = jax.ShapeDtypeStruct((len(program.knobs),), np.float32)
+    nnx.eval_shape(run, found.params, found.variables, x, knobs)
+    return widths[-1]
+
+
+def _units(y: Array, _: Any) -> int:
+    return int(y.shape[-1])
+
+
+def model_alone(params: Any) -> Any:
+    """The weights of a model, without what is trained beside them."""
+    return {name: part for name, part in params.items() if name not in (STEPS, TEACHER_MAP)}
 
 
 def _rounds(program: Program) -> bool:
@@ -228,7 +269,8 @@ def name_of(path: Any) -> str:
 
 def is_kernel(name: str, array: Any) -> bool:
     """Whether an array holds weights between units, rather than biases or factors of a norm."""
-    return array.ndim > 1 and name.rpartition("/")[2] not in _NO_KERNELS
+    is_of_model = name.partition("/")[0] != TEACHER_MAP
+    return array.ndim > 1 and is_of_model and name.rpartition("/")[2] not in _NO_KERNELS
 
 
 def _others(shapes: Shapes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from jax.extend import core
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.abstract import abstract_model, without_steps
+from hpo.engine.models.abstract import abstract_model, model_alone
 from hpo.engine.program import Program, split
 from hpo.engine.training.compression.packing import leaves, packed_bytes, packings
 from hpo.engine.training.compression.sparsity import is_sparse
@@ -51,7 +52,7 @@ def known_costs(
 
 def _weights_alone(program: Program) -> int:
     """The trained weights, without the steps between their levels."""
-    weights = without_steps(abstract_model(program).params)
+    weights = model_alone(abstract_model(program).params)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(weights))
 
 
@@ -70,8 +71,9 @@ def model_bytes(program: Program, training: Training, lane: Lane | None = None) 
 
 
 def own_program(training: Training, data: DataSet, platform: str) -> Program:
-    """The program of a training with nothing merged."""
-    return split(with_leaves(training, {"train.merged": "none"}), data, platform)[0]
+    """The program of a training with nothing merged, and with nothing trained for a teacher."""
+    program, _ = split(with_leaves(training, {"train.merged": "none"}), data, platform)
+    return replace(program, hints=0)
 
 
 @lru_cache(maxsize=1024)

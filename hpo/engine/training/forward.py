@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from hpo.engine.models import own
-from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, shapes_of, without_steps
+from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, model_alone, shapes_of
 from hpo.engine.models.activations.rounding import rounding
 from hpo.engine.models.activations.sparse import only_largest
 from hpo.engine.models.dropout import Dropout
@@ -40,8 +40,7 @@ def forward(
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
         x = cast(x, PRECISIONS[program.template.train.precision])
-    if spec.compression.weights.name == "learned":
-        params = without_steps(params)
+    params = model_alone(params)
     if isinstance(spec.model, OwnModel):
         return own.call(spec.model, shapes_of(program), own.State(params, variables), x, dropout)
     graph = abstract_model(program).graph

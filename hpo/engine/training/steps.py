@@ -19,6 +19,7 @@ from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.compression.distillation import taught
+from hpo.engine.training.compression.hints import hinted, with_hints
 from hpo.engine.training.compression.quantisation import in_training, unrounded
 from hpo.engine.training.compression.similarity import similar, with_similarities
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
@@ -143,6 +144,7 @@ def _gradient(
             batch = {**batch, "x": changed}
         networks = of_fold(data.teacher, feed)
         batch = answered(program, networks, spec.compression.teacher, batch)
+        batch = with_hints(program, networks, batch)
         batch = with_similarities(program, networks, spec.compression.teacher, batch)
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
@@ -185,7 +187,14 @@ def _loss(
     hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
     loss = taught(hard, spec.compression.teacher, program.task)
     teacher, l1 = spec.compression.teacher, spec.compression.activations.l1
-    ((outputs, changed), penalty), distance = similar(teacher, batch, lambda: penalised(l1, run))
+
+    def penalised_run() -> tuple[tuple[Any, Any], Any]:
+        return penalised(l1, run)
+
+    (found, distance), batch = hinted(
+        weights, batch, lambda: similar(teacher, batch, penalised_run)
+    )
+    (outputs, changed), penalty = found
     value = batch_loss(program.task, outputs, batch, loss)
     value = value if penalty is None else value + penalty
     return value if distance is None else value + distance, changed

@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.models.abstract import abstract_model, authored, is_authored, without_steps
+from hpo.engine.models.abstract import abstract_model, authored, is_authored, model_alone
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.program import Program
@@ -33,6 +33,7 @@ from hpo.engine.training.batches import (
     fold_shapes,
     judged_shape,
 )
+from hpo.engine.training.compression.hints import with_first_map, without_map
 from hpo.engine.training.compression.quantisation import quantised, with_steps
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
@@ -56,13 +57,7 @@ from hpo.engine.training.pretrained import started
 from hpo.engine.training.random_streams import batches, lane_key, private_rng, weights_rng
 from hpo.engine.training.rules.whole import check_whole
 from hpo.engine.training.steps import descent_of, epoch_steps, train_steps
-from hpo.engine.training.targets.sums import (
-    check_loss,
-    metric_sums,
-    metrics,
-    row_losses,
-    sum_count,
-)
+from hpo.engine.training.targets.sums import check_loss, metric_sums, metrics, row_losses, sum_count
 from hpo.engine.training.task import Epoch, Progress, Tally
 from hpo.engine.training.techniques.averages import (
     first_copies,
@@ -422,7 +417,8 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
     if start is not None:
         drawn = {"params": own_params, "variables": own_variables}
         own_params, own_variables = started(start, drawn, program.outputs).values()
-    params = joined(padded(with_steps(training.compression, own_params), whole.params))
+    own_params = with_first_map(own, with_steps(training.compression, own_params))
+    params = joined(padded(own_params, whole.params))
     variables = padded(own_variables, whole.variables)
     descent = descent_of(program, program.optimizer, program.template.updates)
     return Lane(
@@ -453,7 +449,7 @@ def _first_weights(program: Program, training: Training, data: DataSet | None) -
     leaves = model.leaves if loaded is None else {**model.leaves, **from_loaded(loaded)}
     params, variables = (
         initial_params(shapes, kernel, weights_rng(seed, stream), leaves)
-        for shapes in (without_steps(model.params), model.variables)
+        for shapes in (model_alone(model.params), model.variables)
     )
     return params, variables
 
@@ -462,7 +458,7 @@ def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, 
     """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
     params, variables = jax.device_get(judged(program, training, lane))
-    return cut(params, own.params), cut(variables, own.variables)
+    return cut(params, without_map(own.params)), cut(variables, own.variables)
 
 
 @lru_cache(maxsize=256)
@@ -479,16 +475,16 @@ def abstract_lane(program: Program) -> Lane:
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
-    descent = descent_of(program, program.optimizer, program.template.updates)
-    optimizer = descent.state_shapes(params)
+    optimizer = descent_of(program, program.optimizer, program.template.updates).state_shapes(
+        params
+    )
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
     losses = jax.ShapeDtypeStruct((program.train_rows,), np.float32)
     kept = losses if _keeps_losses(program) else None
     variables = abstract_model(program).variables
     copies = first_copies(program, params, variables, connection_shapes(program))
-    scaling = jax.tree.map(_shape_of, first_scaling(program))
-    norms = jax.tree.map(_shape_of, first_norms(program))
+    scaling, norms = jax.tree.map(_shape_of, (first_scaling(program), first_norms(program)))
     return Lane(params, variables, optimizer, key, step, loss_sum, copies, scaling, norms, kept)
 
 

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split, apart, of_folds
+from hpo.engine.models.activations.sparse import NoActivationError, measured
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
 from hpo.spec.sections.data import Task
 from hpo.spec.techniques.used import holders
 from hpo.spec.words import shown
@@ -40,17 +41,21 @@ _COMPARED = 64
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """A study's teacher: the folder as written, whether it answers in the step, and its code."""
+    """A study's teacher: the folder as written, and whether its code is trusted.
+
+    It answers in the step if `in_step`, and shows its features there if `shows_features`.
+    """
 
     name: str
     folder: Path
     in_step: bool
+    shows_features: bool = False
     trusts_code: bool = False
 
     @property
     def where(self) -> str:
         """The beginning of an error's sentence."""
-        return f"compression.teacher.from: {shown(self.name)}"
+        return f"{TEACHER_FROM}: {shown(self.name)}"
 
 
 class _TeacherModel(NamedTuple):
@@ -81,7 +86,8 @@ def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> Teache
     varies = any(path.split(".")[0] == "augment" or path == _SIMILARITY for path in paths)
     is_similar = training.compression.teacher.similarity != 0
     in_step = varies or is_similar or any(holders(training, "changed rows"))
-    return TeacherPlan(name, experiment.folder, in_step, trusts_code)
+    shows = MATCH in paths or training.compression.teacher.match != "logits"
+    return TeacherPlan(name, experiment.folder, in_step, shows, trusts_code)
 
 
 def taught_by(
@@ -97,10 +103,11 @@ def taught_by(
         HpoError: for a folder without a trained model, or one of other data.
     """
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
+    from hpo.trained.remote import named_model
 
     if data.task not in _TASKS:
         raise HpoError(f"{plan.where}: a teacher answers for classes or values, not {data.task}.")
-    there = (plan.folder / Path(plan.name).expanduser()).resolve()
+    there = named_model(plan.name, plan.folder, TEACHER_FROM)
     found = load_answering(there, is_trusted=plan.trusts_code)
     parts = (
         zip(found.models, found.shares, strict=True)
@@ -120,8 +127,10 @@ def taught_by(
         _check(plan, one.model, data)
     # The answers for each position of a text would take a vocabulary's width of memory.
     if plan.in_step or data.task == "language":
-        return _with_networks(plan, models, data)
-    return _of_folds(models, data) if data.folds else _of_one(models, data)
+        return _with_networks(plan, models, data, data)
+    # A trial that compares no features learns the same answers as where none does.
+    answered = _of_folds(models, data) if data.folds else _of_one(models, data)
+    return _with_networks(plan, models, data, answered) if plan.shows_features else answered
 
 
 def _as_seen(
@@ -218,12 +227,14 @@ def _answers(
     return np.asarray(mean)
 
 
-def _with_networks(plan: TeacherPlan, models: Sequence[_TeacherModel], data: DataSet) -> DataSet:
-    """The data set with the networks of a teacher; those of its folds are stacked."""
+def _with_networks(
+    plan: TeacherPlan, models: Sequence[_TeacherModel], data: DataSet, found: DataSet
+) -> DataSet:
+    """`found` with the networks of a teacher for `data`; those of its folds are stacked."""
     if not data.folds:
-        return replace(data, teacher=_networks(plan, models, data, None))
+        return replace(found, teacher=_networks(plan, models, data, None))
     each = [_networks(plan, models, data, number) for number in range(len(data.folds))]
-    folds = [replace(fold, number=number) for number, fold in enumerate(data.folds)]
+    folds = [replace(fold, number=number) for number, fold in enumerate(found.folds)]
     stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *each)
     return replace(of_folds(folds), teacher=stacked)
 
@@ -232,20 +243,43 @@ def _networks(
     plan: TeacherPlan, models: Sequence[_TeacherModel], data: DataSet, fold: int | None
 ) -> tuple[Network, ...]:
     """The networks of a teacher for one fold, for features as `data` has them."""
-    found = []
-    for one in models:
-        model, scale = one.model, None
-        if one.data is not data:
-            ways = [each if fold is None else each.folds[fold] for each in (data, one.data)]
+    found: list[Network] = []
+    for part in models:
+        model, scale = part.model, None
+        if part.data is not data:
+            ways = [each if fold is None else each.folds[fold] for each in (data, part.data)]
             scale = _scale(plan, *ways)
-        members = one.members(fold)
-        share = np.float32(one.share / len(members))
+        members = part.members(fold)
+        share = np.float32(part.share / len(members))
         program = model.program.of_its_own(model.training)
-        found += [
-            Network(jax.device_get(one.weights), scale, share, program, model.training)
-            for one in members
-        ]
+        for member in members:
+            one = Network(jax.device_get(member.weights), scale, share, program, model.training)
+            found.append(_with_features(plan, one, data) if plan.shows_features else one)
     return tuple(found)
+
+
+def _with_features(plan: TeacherPlan, network: Network, data: DataSet) -> Network:
+    """A network with the number of its features, for examples of a student.
+
+    Raises:
+        HpoError: for a model without any activation.
+    """
+    example = jax.ShapeDtypeStruct((1, *data.train.example_shape), data.train.example_type)
+    widths: list[int] = []
+
+    def run(x: Any) -> None:
+        with measured(lambda y, _: y.shape[-1], MATCH) as units:
+            network.outputs(network.program, x)
+        widths.append(units[-1])
+
+    try:
+        jax.eval_shape(run, example)
+    except NoActivationError:
+        raise HpoError(
+            f"{plan.where} has no model.activation, whose features {MATCH} compares: write match: "
+            "logits, or name another."
+        ) from None
+    return replace(network, features=widths[-1])
 
 
 def _scale(plan: TeacherPlan, data: DataSet, own: DataSet) -> tuple[np.ndarray, np.ndarray]:

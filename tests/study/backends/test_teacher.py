@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from hpo.data import remote
 from hpo.data.load import load_data
 from hpo.data.readers.bundled import read_iris
 from hpo.data.source import Source
@@ -104,6 +105,34 @@ def test_a_study_learns_from_its_teacher_and_its_winner_trains_again(studies, bi
     trained(studies, big, "model.widths=[32, 32]", "train.seed=5")
     with pytest.raises(StudyError, match=r"began with other weights in big \(sha256 \w{8}, now"):
         studies.run(searched(big, "search.trials=9"))
+
+
+def test_a_winner_that_follows_features_trains_again_and_keeps_no_map(studies, big):
+    space = {
+        **DOCUMENT["space"],
+        "compression.teacher.match": {"choice": ["features", "both"]},
+        "model.widths": {"choice": [[6], [8]]},
+    }
+    search = {**DOCUMENT["search"], "trials": 4}
+    whole = searched(big, space=space, search=search)
+    assert studies.run(whole).progress.best is not None
+    with Storage.read(studies.url) as storage:
+        text = export_trial(storage, "flowers", None, big / "best.yaml", date(2026, 11, 27)).text
+    (big / "best.yaml").write_text(text)
+    best = load_experiment(big / "best.yaml")
+    again = studies.train(best, big / "model")
+    assert [report.metrics for report in again.curve] in studies.curves(whole)
+    (member,) = load_model(big / "model").members
+    assert member.weights["params"].keys() == {"head", "linears"}
+
+    features = "compression.teacher.match=features"
+    linear = searched(big, "model.widths=[]", features, name="linear")
+    with pytest.raises(HpoError, match=r"teacher\.match: this model has no model\.activation"):
+        studies.run(linear)
+    (big / "big").rename(big / "before")
+    trained(studies, big, "model.widths=[]")
+    with pytest.raises(HpoError, match=r"from: 'big' has no model\.activation, whose features"):
+        studies.run(searched(big, features, name="of-linear"))
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -356,3 +385,22 @@ def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
     (before,) = weights_of(student).values()
     told.write_text(json.dumps({"format": 1, "shares": {"trial-1": 0.5, "trial-2": 0.5}}))
     assert [*weights_of(student).values()] != [before]
+
+
+def test_a_teacher_by_url_gives_the_answers_of_the_one_here(big, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.store.clear()
+    memory.put(str(big / "big"), "/bucket/big", recursive=True)
+    monkeypatch.setenv("HPO_CACHE", str(big / "cache"))
+    monkeypatch.setattr(remote, "_known", {})
+    here = searched(big)
+    there = searched(big, "compression.teacher.from=memory://bucket/big")
+    _, taught = plain_and_taught(here)
+    _, by_url = plain_and_taught(there)
+    np.testing.assert_array_equal(by_url.resident[ANSWERS], taught.resident[ANSWERS])
+    assert [*weights_of(there).values()] == [*weights_of(here).values()]
+    memory.rm("/bucket/big", recursive=True)
+    remote.forget("memory://bucket/big")
+    told = r"^compression\.teacher\.from: 'memory://bucket/big': is not there: correct the URL"
+    with pytest.raises(HpoError, match=told):
+        plain_and_taught(there)

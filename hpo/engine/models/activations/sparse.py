@@ -38,6 +38,10 @@ class _Watch(NamedTuple):
     trace: Any
 
 
+class NoActivationError(HpoError):
+    """A model has no activation where one is asked for."""
+
+
 @dataclass
 class _Top:
     """The share of the units that are kept in a block, and whether any activation was there."""
@@ -76,7 +80,7 @@ def measured(measure: Measure, leaf: str) -> Iterator[list[Any]]:
     finally:
         _WATCHES.reset(token)
     if not watch.found:
-        raise _without_activation(leaf)
+        raise without_activation(leaf)
 
 
 @contextmanager
@@ -93,11 +97,12 @@ def only_largest(share: Any) -> Iterator[None]:
     finally:
         _TOP.reset(token)
     if not top.is_used:
-        raise _without_activation("compression.activations.top")
+        raise without_activation("compression.activations.top")
 
 
-def _without_activation(leaf: str) -> HpoError:
-    return HpoError(f"{leaf}: this model has no model.activation: remove it.")
+def without_activation(leaf: str) -> HpoError:
+    """The error for a model without any activation, as a leaf of the spec asks for one."""
+    return NoActivationError(f"{leaf}: this model has no model.activation: remove it.")
 
 
 def largest(y: Float[Array, "B ... N"], share: Any, features: Any) -> Float[Array, "B ... N"]:

@@ -18,6 +18,8 @@ from hpo.spec.sections.data import Task
 
 # The array of the training rows that has the teacher's outputs for them.
 ANSWERS = "teacher"
+# The array of a batch that has the distance of each row from the teacher's features.
+HINTS = "hints"
 
 
 class Taught(NamedTuple):
@@ -46,6 +48,11 @@ def taught(hard: Any, teacher: Teacher, task: Task) -> Any:
 def is_taught(teacher: Teacher) -> bool:
     """Whether the loss of a training compares with a teacher."""
     return getattr(teacher, "from") is not None and not is_off(teacher.weight)
+
+
+def reads_answers(teacher: Teacher) -> bool:
+    """Whether the loss of a training compares with the outputs of a teacher."""
+    return is_taught(teacher) and teacher.match != "features"
 
 
 def soft_rows(

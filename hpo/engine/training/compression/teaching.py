@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
-from hpo.engine.training.compression.distillation import ANSWERS, is_taught
+from hpo.engine.training.compression.distillation import ANSWERS, reads_answers
 from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
 from hpo.spec.sections.compression.teacher import Teacher
@@ -31,7 +31,7 @@ class Network:
 
     `scale` are a factor and an offset that turn a student's features into those of the network;
     None where they are the same. `share` is its part of the mean. All arrays may have an axis of
-    folds, see `of_fold`.
+    folds, see `of_fold`. `features` are the units of its last activation; 0 where none is compared.
     """
 
     weights: Any
@@ -39,6 +39,7 @@ class Network:
     share: Any
     program: Program = field(metadata={"static": True})
     training: Training = field(metadata={"static": True})
+    features: int = field(default=0, metadata={"static": True})
 
     def outputs(self, program: Program, x: Float[Array, "B ..."]) -> Float[Array, "B ... K"]:
         """Its outputs for features of a student, whose program this is."""
@@ -60,7 +61,7 @@ def answered(
     program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
 ) -> Batch:
     """A batch with the outputs of a teacher for it, where there is one and the loss reads them."""
-    if not networks or not is_taught(teacher):
+    if not networks or ANSWERS in batch or not reads_answers(teacher):
         return batch
     return {**batch, ANSWERS: answers_of(program, networks, batch["x"])}
 

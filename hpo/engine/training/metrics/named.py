@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
-from hpo.engine.models.abstract import is_kernel, without_steps
+from hpo.engine.models.abstract import is_kernel, model_alone
 from hpo.engine.models.activations.sparse import measured, zeros
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
@@ -93,7 +93,7 @@ def _epsilon(program: Program, means: np.ndarray) -> float:
 
 def _nonzero(judged: Judged, batch: Batch) -> Float[Array, "B 2"]:
     # Weights that pad a narrower model are 0, too.
-    return _of_all_rows(batch, (joined(without_steps(judged.params)) != 0).sum())
+    return _of_all_rows(batch, (joined(model_alone(judged.params)) != 0).sum())
 
 
 def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:

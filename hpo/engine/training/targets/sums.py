@@ -20,7 +20,14 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.abstract import Members
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
-from hpo.engine.training.compression.distillation import ANSWERS, Taught, soft_labels, soft_rows
+from hpo.engine.training.compression.distillation import (
+    ANSWERS,
+    HINTS,
+    Taught,
+    reads_answers,
+    soft_labels,
+    soft_rows,
+)
 from hpo.engine.training.own_functions import own_rows
 from hpo.engine.training.targets.classification import CLASSIFICATION, MULTILABEL
 from hpo.engine.training.targets.counts import COUNTS
@@ -178,12 +185,26 @@ def loss_rows(loss: Any, outputs: Float[Array, "B ... K"], batch: Batch) -> Floa
 def _taught_rows(
     loss: Taught, outputs: Float[Array, "B ... K"], batch: Batch
 ) -> Float[Array, "B ..."]:
-    """The values of a loss that has a teacher; those of values are compared by the loss itself."""
+    """The values of a loss that has a teacher: of answers, of features or of both."""
+    hard = loss_rows(loss.hard, outputs, batch)
+    if not reads_answers(loss.teacher):
+        return (1 - loss.part) * hard + loss.part * _hints(batch, hard)
+    soft = _soft(loss, outputs, batch)
+    soft = soft + _hints(batch, hard) if HINTS in batch else soft
+    return (1 - loss.part) * hard + loss.part * soft
+
+
+def _hints(batch: Batch, losses: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
+    """How far each row is from the features of a teacher, beside these losses."""
+    hints: Array = batch[HINTS]
+    return hints.reshape(-1, *[1] * (losses.ndim - 1))
+
+
+def _soft(loss: Taught, outputs: Float[Array, "B ... K"], batch: Batch) -> Float[Array, "B ..."]:
+    """How far outputs are from a teacher's; those of values are compared by the loss itself."""
     answers, y = batch[ANSWERS], batch["y"]
     if loss.task == "regression":
-        soft = loss_rows(loss.hard, outputs, {**batch, "y": answers.reshape(y.shape)})
-    elif loss.task == "multilabel":
-        soft = soft_labels(outputs, answers, loss.temperature)
-    else:
-        soft = soft_rows(outputs, answers, loss.temperature)
-    return (1 - loss.part) * loss_rows(loss.hard, outputs, batch) + loss.part * soft
+        return loss_rows(loss.hard, outputs, {**batch, "y": answers.reshape(y.shape)})
+    if loss.task == "multilabel":
+        return soft_labels(outputs, answers, loss.temperature)
+    return soft_rows(outputs, answers, loss.temperature)

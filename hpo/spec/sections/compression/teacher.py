@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hpo.spec.file.document import Mistake
-from hpo.spec.marks import Knob, NonNegative, Positive, Spec
+from hpo.spec.marks import Knob, NonNegative, Positive, ReadWhere, Spec, Static
 from hpo.spec.sections.models.pretrained import TrainedFolder, folder_trouble
 
+TEACHER_FROM = "compression.teacher.from"
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
+MATCH = "compression.teacher.match"
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -28,14 +30,21 @@ class Teacher(Spec):
         "from": Annotated[
             TrainedFolder | None,
             Field(
-                default=None, description="A folder of hpo train or hpo ensemble, on the same data."
+                default=None,
+                description="A folder of hpo train or hpo ensemble, on the same data, or its URL.",
             ),
         ]
     }
+    match: Static[Literal["logits", "features", "both"]] = "logits"
+    """What the teacher's part of the loss compares. `logits`: the answers. `features`: what the
+    last activations of both models answer, by the mean squared difference after a linear map that
+    is trained beside the model. `both`: the sum.
+
+    Source: Romero et al. 2015, "FitNets: hints for thin deep nets" (arXiv:1412.6550)."""
     weight: Knob[_Part | None] = None
-    """The part of the loss that compares with the teacher's answers; 0.7 if left out. With 0 the
-    model learns without it."""
-    temperature: Knob[Positive | None] = None
+    """The part of the loss that compares with the teacher; 0.7 if left out. With 0 the model
+    learns without it."""
+    temperature: Annotated[Knob[Positive | None], ReadWhere("match", ("logits", "both"))] = None
     """The number by which the outputs of both are divided before classes are compared; 4 if left
     out. A larger one tells more of the unlikely classes."""
     similarity: Knob[NonNegative] = 0.0
