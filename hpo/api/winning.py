@@ -19,7 +19,7 @@ from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, require_search
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections.compression.teacher import TrialOf, trial_of
+from hpo.spec.sections.compression.teacher import TEACHER_FROM, TrialOf, trial_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import shown
 from hpo.study.kept.files import KeptTrial
@@ -29,8 +29,6 @@ from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
 from hpo.study.surroundings import Surroundings
 from hpo.trained.save import METRICS_FILE
-
-_FROM = "compression.teacher.from"
 
 
 class Winner(NamedTuple):
@@ -112,14 +110,14 @@ def with_teacher(
         return experiment
     home = CheckpointFolder.beside(around.storage, named.study, "teachers").path
     place = None
-    if named.trial is None and not around.starts_over:
+    if named.trial is None and experiment.search is not None and not around.starts_over:
         place = _earlier(experiment, around.storage, home)
     if place is None:
         place = _taken(named, home, around, say)
     path = os.path.relpath(place, experiment.folder)
     document: Any = copy.deepcopy(dict(experiment.document))
     document["compression"]["teacher"]["from"] = path
-    training: Any = with_leaves(experiment.training, {_FROM: path})
+    training: Any = with_leaves(experiment.training, {TEACHER_FROM: path})
     return replace(experiment, training=training, document=document)
 
 
@@ -154,7 +152,7 @@ def _taken(named: TrialOf, home: Path, around: Surroundings, say: Callable[[str]
             train_to_folder(one, place, *request, kept=kept, only_kept=True)
         except NotKeptError:
             raise NotKeptError(
-                f"{_FROM}: no weights that fit here are kept of trial {number} of "
+                f"{TEACHER_FROM}: no weights that fit here are kept of trial {number} of "
                 f"{shown(named.study)}: run hpo export {named.study} --trial {number} -o "
                 "teacher.yaml and hpo train teacher.yaml -o teacher, and write from: teacher."
             ) from None

@@ -65,7 +65,9 @@ def test_a_trial_whose_weights_are_kept_teaches_and_a_resumed_study_keeps_it(
 ):
     (tmp_path / "small.yaml").write_text(a_student(flowers, **{"from": {"study": "flowers"}}))
     nothing = hpo("search", "small.yaml")
-    hpo("search", "flowers.yaml", "--quiet", "--set", "search.keep_weights=1")
+    flowers["search"]["keep_weights"] = 1
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
     best = Study("flowers").best.number
     first = hpo("search", "small.yaml")
     (folder,) = (tmp_path / "hpo.db.teachers" / "flowers").iterdir()

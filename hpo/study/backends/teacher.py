@@ -23,7 +23,7 @@ from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.compression.teacher import MATCH, teacher_of
+from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
 from hpo.spec.sections.data import Task
 from hpo.spec.techniques.used import holders
 from hpo.spec.words import shown
@@ -54,7 +54,7 @@ class TeacherPlan:
     @property
     def where(self) -> str:
         """The beginning of an error's sentence."""
-        return f"compression.teacher.from: {shown(self.name)}"
+        return f"{TEACHER_FROM}: {shown(self.name)}"
 
 
 class _TeacherModel(NamedTuple):
@@ -102,8 +102,9 @@ def taught_by(
         HpoError: for a folder without a trained model, or one of other data.
     """
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
+    from hpo.trained.remote import named_model
 
-    there = (plan.folder / Path(plan.name).expanduser()).resolve()
+    there = named_model(plan.name, plan.folder, TEACHER_FROM)
     found = load_answering(there, is_trusted=plan.trusts_code)
     parts = (
         zip(found.models, found.shares, strict=True)

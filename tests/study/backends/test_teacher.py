@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from hpo.data import remote
 from hpo.data.load import load_data
 from hpo.data.readers.bundled import read_iris
 from hpo.data.source import Source
@@ -379,3 +380,22 @@ def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
     (before,) = weights_of(student).values()
     told.write_text(json.dumps({"format": 1, "shares": {"trial-1": 0.5, "trial-2": 0.5}}))
     assert [*weights_of(student).values()] != [before]
+
+
+def test_a_teacher_by_url_gives_the_answers_of_the_one_here(big, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.store.clear()
+    memory.put(str(big / "big"), "/bucket/big", recursive=True)
+    monkeypatch.setenv("HPO_CACHE", str(big / "cache"))
+    monkeypatch.setattr(remote, "_known", {})
+    here = searched(big)
+    there = searched(big, "compression.teacher.from=memory://bucket/big")
+    _, taught = plain_and_taught(here)
+    _, by_url = plain_and_taught(there)
+    np.testing.assert_array_equal(by_url.resident[ANSWERS], taught.resident[ANSWERS])
+    assert [*weights_of(there).values()] == [*weights_of(here).values()]
+    memory.rm("/bucket/big", recursive=True)
+    remote.forget("memory://bucket/big")
+    told = r"^compression\.teacher\.from: 'memory://bucket/big': is not there: correct the URL"
+    with pytest.raises(HpoError, match=told):
+        plain_and_taught(there)

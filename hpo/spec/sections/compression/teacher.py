@@ -12,6 +12,7 @@ from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, NonNegative, Positive, ReadWhere, Spec, Static
 from hpo.spec.sections.models.pretrained import TrainedFolder, folder_trouble
 
+TEACHER_FROM = "compression.teacher.from"
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
 MATCH = "compression.teacher.match"
@@ -39,8 +40,8 @@ class Teacher(Spec):
             TrainedFolder | TrialOf | None,
             Field(
                 default=None,
-                description="A folder of hpo train or hpo ensemble, on the same data, or a trial: "
-                "{study: NAME, trial: 7}.",
+                description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
+                "a trial: {study: NAME, trial: 7}.",
             ),
         ]
     }
