@@ -84,6 +84,7 @@ def train_to_folder(
     is_refit: bool = False,
     kept: KeptTrial | None = None,
     must_converge: bool = False,
+    only_kept: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
@@ -92,8 +93,8 @@ def train_to_folder(
 
     `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
     over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights that a search has `kept` of the trial are taken as they are. A training that diverges
-    replaces no model, and with `must_converge` writes none.
+    Weights that a search has `kept` are taken as they are, and with `only_kept` nothing trains. A
+    training that diverges replaces no model, and with `must_converge` writes none.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -114,10 +115,9 @@ def train_to_folder(
     start -= point.seconds if point else 0.0
     experiment, training = _settled(experiment, training, point, data, device, around, say)
     runs = Runs(training, data, device.platform, _objective_of(experiment))
-    point = _taken_up(runs, point, say)
+    point = _taken_up(runs, point, say, only_kept)
     pool = _pool(runs, training, data, device, around.cache, point, say)
     stop.begin()
-
     look = _looking(runs, pool, checkpoint, stop, folder, start)
     _train(runs, pool, watch, say, look)
     model = runs.model(time.monotonic() - start)
@@ -188,9 +188,17 @@ def _kind(devices: Any) -> str:
     return str(devices).partition(" x ")[2]
 
 
-def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
+class NotKeptError(HpoError):
+    """A search has kept no weights of a trial, or none that fit the data and libraries here."""
+
+
+def _taken_up(
+    runs: Runs, point: Point | None, say: Callable[[str], None], only_kept: bool
+) -> Point | None:
     """The point from which the runs go on, if any; kept weights of other shapes are none."""
     if point is None or (point.trial is not None and not runs.can_go_on(point)):
+        if only_kept:
+            raise NotKeptError("the weights of the trial are not kept.")
         return None
     runs.go_on(point)
     done = len(runs.curve())

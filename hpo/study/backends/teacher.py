@@ -31,7 +31,6 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     from hpo.trained.model import Member, Model
 
-_TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
 _FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns", "image_size")
 _SIMILARITY = "compression.teacher.similarity"
@@ -105,8 +104,6 @@ def taught_by(
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
     from hpo.trained.remote import named_model
 
-    if data.task not in _TASKS:
-        raise HpoError(f"{plan.where}: a teacher answers for classes or values, not {data.task}.")
     there = named_model(plan.name, plan.folder, TEACHER_FROM)
     found = load_answering(there, is_trusted=plan.trusts_code)
     parts = (

@@ -19,6 +19,15 @@ MATCH = "compression.teacher.match"
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+class TrialOf(Spec):
+    """A trial of a study, whose weights `search.keep_weights` has kept."""
+
+    study: str
+    """The name of the study, in the same storage."""
+    trial: Annotated[int, Field(ge=0)] | None = None
+    """The number of the trial; the best one if left out."""
+
+
 class Teacher(Spec):
     """A trained model whose answers for the training rows are targets, too; none by default.
 
@@ -28,10 +37,11 @@ class Teacher(Spec):
     # Written so, because `from` is a word of Python's own.
     __annotations__ = {
         "from": Annotated[
-            TrainedFolder | None,
+            TrainedFolder | TrialOf | None,
             Field(
                 default=None,
-                description="A folder of hpo train or hpo ensemble, on the same data, or its URL.",
+                description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
+                "a trial: {study: NAME, trial: 7}.",
             ),
         ]
     }
@@ -57,6 +67,17 @@ class Teacher(Spec):
 
 def teacher_of(training: Any) -> str | None:
     """The folder of the teacher of a training of any kind; None without one."""
+    found = _from(training)
+    return found if isinstance(found, str) else None
+
+
+def trial_of(training: Any) -> TrialOf | None:
+    """The trial that a training names as its teacher; None where it names none, or a folder."""
+    found = _from(training)
+    return found if isinstance(found, TrialOf) else None
+
+
+def _from(training: Any) -> Any:
     teacher = getattr(getattr(training, "compression", None), "teacher", None)
     return getattr(teacher, "from", None)
 
