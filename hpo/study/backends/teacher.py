@@ -22,6 +22,7 @@ from hpo.engine.models.activations.sparse import NoActivationError, measured
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
 from hpo.spec.sections.data import Task
@@ -78,6 +79,8 @@ def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> Teache
     name = teacher_of(training)
     if name is None:
         return None
+    if isinstance(training, TaskTraining):  # whose step changes rows itself, and gets answers
+        return TeacherPlan(name, experiment.folder, in_step=False, trusts_code=trusts_code)
     changes = {path for change in training.train.changes for path in change.hparams}
     # A winner that drew 0 trains as its study did, with the teacher in the step.
     named = {*training.train.schedules, *training.train.varying}

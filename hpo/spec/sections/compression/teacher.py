@@ -28,6 +28,16 @@ class TrialOf(Spec):
     """The number of the trial; the best one if left out."""
 
 
+_Named: Any = Annotated[
+    TrainedFolder | TrialOf | None,
+    Field(
+        default=None,
+        description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
+        "a trial: {study: NAME, trial: 7}.",
+    ),
+]
+
+
 class Teacher(Spec):
     """A trained model whose answers for the training rows are targets, too; none by default.
 
@@ -35,16 +45,7 @@ class Teacher(Spec):
     """
 
     # Written so, because `from` is a word of Python's own.
-    __annotations__ = {
-        "from": Annotated[
-            TrainedFolder | TrialOf | None,
-            Field(
-                default=None,
-                description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
-                "a trial: {study: NAME, trial: 7}.",
-            ),
-        ]
-    }
+    __annotations__ = {"from": _Named}
     match: Static[Literal["logits", "features", "both"]] = "logits"
     """What the teacher's part of the loss compares. `logits`: the answers. `features`: what the
     last activations of both models answer, by the mean squared difference after a linear map that
@@ -63,6 +64,19 @@ class Teacher(Spec):
 
     Source: Tung and Mori 2019, "Similarity-preserving knowledge distillation"
     (arXiv:1907.09682)."""
+
+
+class TaskTeacher(Spec):
+    """A trained model whose answers a task of a user's own gets with each batch."""
+
+    __annotations__ = {"from": _Named}
+
+
+class TaskCompression(Spec):
+    """What a task of a user's own may learn from."""
+
+    teacher: TaskTeacher = TaskTeacher()
+    """A trained model, whose outputs are `batch["teacher"]`; none by default."""
 
 
 def teacher_of(training: Any) -> str | None:
