@@ -12,6 +12,7 @@ from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
 from hpo.spec.code.own_command import command_line
 from hpo.spec.load import require_search, require_single
+from hpo.spec.sections.compression.teacher import trial_of
 
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
     from hpo.study.storage.journal import Listener
+    from hpo.study.surroundings import Surroundings
     from hpo.trained.ensembles.write import Ensembled
     from hpo.trained.save import Trained
 
@@ -70,6 +72,7 @@ def run_search(
         url, device, starts_over=new, explains=explain, profile=profile, trusts_code=trust_code
     )
     check_memory(experiment, around.data_home, around.data_cache)
+    experiment = _with_teacher(experiment, around, display.say)
     from hpo.study.run import run_study  # imports JAX
 
     return run_study(experiment, around, display.watch, display.say, stop, listen)
@@ -104,14 +107,26 @@ def run_training(
             f"{experiment.name}: is a command, which keeps its own model: run "
             f"{command_line(training)} in {experiment.folder.resolve() / training.command.folder}."
         )
-    around = surroundings(default_storage(), device, trusts_code=trust_code)
+    around = surroundings(experiment.study.storage, device, trusts_code=trust_code)
     check_memory(experiment, around.data_home, around.data_cache)
+    experiment = _with_teacher(experiment, around, display.say)
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
     return train_to_folder(
         experiment, folder, around, watch, say, stop, force, refit, kept, must_converge
     )
+
+
+def _with_teacher(
+    experiment: Experiment, around: Surroundings, say: Callable[[str], None]
+) -> Experiment:
+    """The experiment with a folder as its teacher where it names a trial of a study."""
+    if trial_of(experiment.training) is None:
+        return experiment
+    from hpo.api.winning import with_teacher  # imports the database
+
+    return with_teacher(experiment, around, say)
 
 
 def run_ensemble(

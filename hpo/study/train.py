@@ -124,6 +124,7 @@ def train_to_folder(
     is_refit: bool = False,
     kept: KeptTrial | None = None,
     must_converge: bool = False,
+    only_kept: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
@@ -132,8 +133,8 @@ def train_to_folder(
 
     `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
     over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights that a search has `kept` of the trial are taken as they are. A training that diverges
-    replaces no model, and with `must_converge` writes none.
+    Weights that a search has `kept` are taken as they are, and with `only_kept` nothing trains. A
+    training that diverges replaces no model, and with `must_converge` writes none.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -153,11 +154,10 @@ def train_to_folder(
     start -= point.seconds if point else 0.0
     ready = ready.settled(point, around, say)
     runs = Runs(ready.training, ready.data, device.platform, ready.objective)
-    point = _taken_up(runs, point, say)
+    point = _taken_up(runs, point, say, only_kept)
     pool = Pool(device, compiler := Compiler(around.cache))
     _load(pool, compiler, runs, ready, point, say)
     stop.begin()
-
     look = _looking(runs, pool, checkpoint, stop, folder, start)
     _train(runs, pool, watch, say, look)
     model = runs.model(time.monotonic() - start)
@@ -238,9 +238,17 @@ def _kind(devices: Any) -> str:
     return str(devices).partition(" x ")[2]
 
 
-def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
+class NotKeptError(HpoError):
+    """A search has kept no weights of a trial, or none that fit the data and libraries here."""
+
+
+def _taken_up(
+    runs: Runs, point: Point | None, say: Callable[[str], None], only_kept: bool
+) -> Point | None:
     """The point from which the runs go on, if any; kept weights of other shapes are none."""
     if point is None or (point.trial is not None and not runs.can_go_on(point)):
+        if only_kept:
+            raise NotKeptError("the weights of the trial are not kept.")
         return None
     runs.go_on(point)
     done = len(runs.curve())

@@ -35,7 +35,8 @@ class Holder(NamedTuple):
 
 def used(training: Spec) -> dict[str, Technique]:
     """The techniques that are on in a training, by name."""
-    return {name: each for name, each in TECHNIQUES.items() if _is_on(training, each)}
+    owners: dict[str, Any] = {}  # many techniques stand in one section
+    return {name: each for name, each in TECHNIQUES.items() if _is_on(training, each, owners)}
 
 
 def needs_of_all(training: Training) -> frozenset[Need]:
@@ -60,6 +61,8 @@ def holders(training: Any, need: Fact) -> Iterator[Holder]:
             yield Holder(
                 technique.place, technique.value or technique.place, NEEDS["technique"][need]
             )
+    if not hasattr(training, "optimizer"):
+        return  # a task of a user's own, which has no model either
     if need in needs_of("optimizer", training.optimizer):
         cure = "use another optimizer"
         does = NEEDS["optimizer"][need]
@@ -100,11 +103,13 @@ def _is_own(training: Training) -> bool:
     return isinstance(training.augment, OwnAugment)
 
 
-def _is_on(training: Spec, technique: Technique) -> bool:
+def _is_on(training: Spec, technique: Technique, owners: dict[str, Any]) -> bool:
     outer, _, name = technique.place.rpartition(".")
-    if not has_leaf(training, technique.place):
+    if outer not in owners:
+        owners[outer] = _leaf(training, outer)
+    owner = owners[outer]
+    if not hasattr(owner, name):
         return False  # another variant, or code of the user's own, stands in its place
-    owner: Any = leaf_at(training, outer)
     value = getattr(owner, name)
     if technique.value:
         return bool(value == technique.value)
