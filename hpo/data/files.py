@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.code.own_data import OwnData
+from hpo.spec.file.urls import is_url
 from hpo.spec.marks import Spec
-from hpo.spec.sections.data import DataSpec, TableFile, is_url
+from hpo.spec.sections.data import DataSpec, TableFile
 from hpo.spec.words import shown
 
 # A packed file may hold this many bytes, or this many times its own size. Tables shrink to a third

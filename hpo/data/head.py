@@ -13,7 +13,8 @@ from hpo.data.files import MissingDownloadError, find_own, key_of, looked_for, u
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.sections.data import DataSpec, Task, is_url
+from hpo.spec.file.urls import is_url
+from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.words import shown
 
 

@@ -31,6 +31,7 @@ from hpo.report.wording import (
     metric_text,
     moment_text,
     number_text,
+    search_text,
     seconds_text,
     short_names,
     sparkline,
@@ -188,7 +189,7 @@ def _facts(report: StudyReport) -> Table:
         ("objective", f"{study.objective} after {each}"),
         *((("constraints", ", ".join(report.constraints)),) if report.constraints else ()),
         *((("stops", report.stop),) if report.stop else ()),
-        ("search", f"{report.sampler} sampler, {report.scheduler} scheduler"),
+        ("search", search_text(report.sampler, report.scheduler)),
         *((kind, f"{getattr(report, kind)}: {text}") for kind, text in report.picked.items()),
         (
             "trials",

@@ -160,6 +160,15 @@ def scheduler_text(spec: SchedulerSpec) -> str:
     return f"{spec.name} ({pruner.name})" if pruner else str(spec.name)
 
 
+def search_text(sampler: str, scheduler: str) -> str:
+    """How a study searches: `tpe sampler, hyperband scheduler, by shares of the rows`.
+
+    `scheduler` is as `scheduler_text` tells it.
+    """
+    name, *budget = scheduler.split(", ", 1)
+    return ", ".join([f"{sampler} sampler", f"{name} scheduler", *budget])
+
+
 def sparkline(values: Sequence[float], width: int = 40) -> str:
     """A block for each value, its height between the least and the greatest; `▁▄▆█` for 1, 4, 6, 8.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from hpo import registry
 from hpo.data.head import inspect_data
+from hpo.data.remote import url_of
 from hpo.engine.models.abstract import build, is_kernel, shapes_of
 from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError, SpecError
@@ -90,7 +91,8 @@ def compressing(
     why: list[str] = []
     wrong: list[SpecError] = []
     for start in (starts := (Path(), folder.parent, folder / CODE_FOLDER)):
-        named = _named(document, os.path.relpath(folder, start), has_teacher=wanted.has_teacher)
+        path = url_of(folder) or os.path.relpath(folder, start)
+        named = _named(document, path, has_teacher=wanted.has_teacher)
         try:
             experiment = load_document(named, start)
         except SpecError as error:

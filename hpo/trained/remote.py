@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from hpo.data.remote import copies_folder, copy_of, file_system, forget, name_in, why
 from hpo.errors import HpoError
-from hpo.spec.sections.data import is_url, without_secrets
+from hpo.spec.file.urls import is_url, without_secrets
+from hpo.spec.words import shown
 from hpo.trained.save import METRICS_FILE, SPEC_FILE, files_of
 
 _MOST_BYTES = 64 << 20  # of metrics.json
@@ -36,6 +37,17 @@ def local_model(place: str | Path) -> Path:
         return Path(place)
     _check_secrets(text, "the URL of the model")
     return copy_of(text, text)
+
+
+def named_model(name: str, start: Path, key: str) -> Path:
+    """The folder of a model that a spec names under `key`; a relative one begins at `start`.
+
+    Raises:
+        HpoError: for a URL whose folder cannot be fetched.
+    """
+    if is_url(name):
+        return copy_of(name.rstrip("/"), f"{key}: {shown(name)}").resolve()
+    return (start / Path(name).expanduser()).resolve()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from hpo.report.wording import (
     hparams_text,
     number_text,
     scheduler_text,
+    search_text,
     seconds_text,
     short_names,
     sparkline,
@@ -98,6 +99,18 @@ def test_a_pruner_is_shown_by_its_own_name():
     pruner = MedianPruner(name="median")
     assert scheduler_text(OptunaPruner(name="optuna", pruner=pruner)) == "optuna (median)"
     assert scheduler_text(Hyperband(name="hyperband")) == "hyperband"
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("epochs", "tpe sampler, hyperband scheduler"),
+        ("share", "tpe sampler, hyperband scheduler, by shares of the rows"),
+        ("size", "tpe sampler, hyperband scheduler, by sizes of images"),
+    ],
+)
+def test_a_search_is_told_by_its_sampler_its_scheduler_and_what_rungs_are_of(budget, told):
+    assert search_text("tpe", scheduler_text(Hyperband(name="hyperband", budget=budget))) == told
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.study.log.events import StudyState
 from hpo.study.log.notes import EXPORTED, Engine, decided_engine
+from hpo.trained.exported.bench import exported_call, exported_shape, fastest_ms
 from hpo.trained.exported.folder import check_extra
-from hpo.trained.exported.latency import exported_call, exported_shape, fastest_ms
 from hpo.trial import HParam, HParams
 
 if TYPE_CHECKING:

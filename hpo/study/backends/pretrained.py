@@ -9,9 +9,10 @@ from hpo.data.dataset import DataSet
 from hpo.engine.training.pretrained import Start
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
-from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.compression.teacher import TEACHER_FROM, teacher_of
 from hpo.spec.sections.models.pretrained import FROM, folder_of, named_folders
 from hpo.spec.words import shown
+from hpo.trained.remote import named_model
 from hpo.trained.weights import Weights, read_weights, weights_hash
 
 S = TypeVar("S", bound=Spec)
@@ -46,9 +47,9 @@ def weights_of(experiment: Experiment) -> dict[str, str]:
     names = named_folders(getattr(training, "model", None), experiment.space)
     found = {name: _read(name, experiment.folder).sha256 for name in names}
     if (teacher := teacher_of(training)) is not None:
-        found[teacher] = weights_hash((experiment.folder / Path(teacher).expanduser()).resolve())
+        found[teacher] = weights_hash(named_model(teacher, experiment.folder, TEACHER_FROM))
     return found
 
 
 def _read(name: str, folder: Path) -> Weights:
-    return read_weights((folder / Path(name).expanduser()).resolve(), name)
+    return read_weights(named_model(name, folder, FROM), name)

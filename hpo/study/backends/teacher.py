@@ -22,8 +22,9 @@ from hpo.engine.models.activations.sparse import NoActivationError, measured
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.compression.teacher import MATCH, teacher_of
+from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
 from hpo.spec.sections.data import Task
 from hpo.spec.techniques.used import holders
 from hpo.spec.words import shown
@@ -31,7 +32,6 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     from hpo.trained.model import Member, Model
 
-_TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
 _FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns", "image_size")
 _SIMILARITY = "compression.teacher.similarity"
@@ -55,7 +55,7 @@ class TeacherPlan:
     @property
     def where(self) -> str:
         """The beginning of an error's sentence."""
-        return f"compression.teacher.from: {shown(self.name)}"
+        return f"{TEACHER_FROM}: {shown(self.name)}"
 
 
 class _TeacherModel(NamedTuple):
@@ -79,6 +79,8 @@ def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> Teache
     name = teacher_of(training)
     if name is None:
         return None
+    if isinstance(training, TaskTraining):  # whose step changes rows itself, and gets answers
+        return TeacherPlan(name, experiment.folder, in_step=False, trusts_code=trusts_code)
     changes = {path for change in training.train.changes for path in change.hparams}
     # A winner that drew 0 trains as its study did, with the teacher in the step.
     named = {*training.train.schedules, *training.train.varying}
@@ -103,10 +105,9 @@ def taught_by(
         HpoError: for a folder without a trained model, or one of other data.
     """
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
+    from hpo.trained.remote import named_model
 
-    if data.task not in _TASKS:
-        raise HpoError(f"{plan.where}: a teacher answers for classes or values, not {data.task}.")
-    there = (plan.folder / Path(plan.name).expanduser()).resolve()
+    there = named_model(plan.name, plan.folder, TEACHER_FROM)
     found = load_answering(there, is_trusted=plan.trusts_code)
     parts = (
         zip(found.models, found.shares, strict=True)

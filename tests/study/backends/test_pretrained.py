@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hpo.data import remote
 from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
@@ -79,3 +80,32 @@ def _today():
 def test_weights_that_do_not_fit_are_refused_before_the_first_trial(studies, base, parts, message):
     with pytest.raises(HpoError, match=message):
         backend_of(searched(base, **parts), replace(studies.around, cache=None), print)
+
+
+def test_a_folder_by_url_is_fetched_once_and_a_study_refuses_other_weights_there(
+    studies, base, monkeypatch
+):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.store.clear()
+    memory.put(str(base / "base"), "/bucket/base", recursive=True)
+    monkeypatch.setenv("HPO_CACHE", str(base / "cache"))
+    monkeypatch.setattr(remote, "_known", {})
+    by_url = searched(base, "model.from=memory://bucket/base/", "search.trials=1")
+    studies.run(by_url)
+    here = searched(base, "name=here", "search.trials=1")
+    studies.run(here)
+    assert studies.curves(by_url) == studies.curves(here)
+    assert [*weights_of(by_url).values()] == [*weights_of(here).values()]
+
+    memory.rm("/bucket/base", recursive=True)
+    studies.run(searched(base, "model.from=memory://bucket/base/", "search.trials=2"))
+    remote.forget("memory://bucket/base")
+    told = r"model\.from: 'memory://bucket/base/': is not there: correct the URL"
+    with pytest.raises(HpoError, match=told):
+        studies.run(by_url)
+    (base / "base").rename(base / "before")
+    trained(studies, base, "train.seed=5")
+    memory.put(str(base / "base"), "/bucket/base", recursive=True)
+    with pytest.raises(StudyError, match="began with other weights in memory://bucket/base/"):
+        studies.run(by_url)
+    memory.store.clear()

@@ -1,7 +1,6 @@
 """Studies whose models learn the answers of a trained one."""
 
 import json
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from hpo.data import remote
 from hpo.data.load import load_data
 from hpo.data.readers.bundled import read_iris
 from hpo.data.source import Source
@@ -165,15 +165,11 @@ def test_extra_rows_have_answers_too(studies, tmp_path):
     np.testing.assert_allclose(chances, load_model(tmp_path / "big").predictions(new), atol=1e-5)
 
 
-def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big):
+def test_a_teacher_of_other_rows_is_refused(studies, big):
     with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows, or makes its feat"):
         studies.run(searched(big, "data.validation=0.3"))
     with pytest.raises(HpoError, match="no_such"):
         studies.run(searched(big, "compression.teacher.from=no_such"))
-    data, plan = load_data(searched(big).training.data, big, None), teacher_plan(searched(big))
-    assert plan is not None
-    with pytest.raises(HpoError, match=r"a teacher answers for classes or values, not counts\."):
-        taught_by(plan, replace(data, task="counts"), lambda _: data)
 
 
 @pytest.mark.parametrize(
@@ -384,3 +380,22 @@ def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
     (before,) = weights_of(student).values()
     told.write_text(json.dumps({"format": 1, "shares": {"trial-1": 0.5, "trial-2": 0.5}}))
     assert [*weights_of(student).values()] != [before]
+
+
+def test_a_teacher_by_url_gives_the_answers_of_the_one_here(big, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.store.clear()
+    memory.put(str(big / "big"), "/bucket/big", recursive=True)
+    monkeypatch.setenv("HPO_CACHE", str(big / "cache"))
+    monkeypatch.setattr(remote, "_known", {})
+    here = searched(big)
+    there = searched(big, "compression.teacher.from=memory://bucket/big")
+    _, taught = plain_and_taught(here)
+    _, by_url = plain_and_taught(there)
+    np.testing.assert_array_equal(by_url.resident[ANSWERS], taught.resident[ANSWERS])
+    assert [*weights_of(there).values()] == [*weights_of(here).values()]
+    memory.rm("/bucket/big", recursive=True)
+    remote.forget("memory://bucket/big")
+    told = r"^compression\.teacher\.from: 'memory://bucket/big': is not there: correct the URL"
+    with pytest.raises(HpoError, match=told):
+        plain_and_taught(there)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from hpo.errors import SpecError
 from hpo.space import SearchSpace
 from hpo.spec.file.document import Mistake, parse_yaml
+from hpo.spec.file.urls import is_url, without_secrets
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.words import shown
 
@@ -19,13 +20,7 @@ FROM = "model.from"
 _FILES = ("metrics.json", "spec.yaml")
 
 
-def _here(name: str) -> str:
-    if "://" in name:
-        raise ValueError("a model is read from a folder on this machine, not from a URL: copy it")
-    return name
-
-
-TrainedFolder = Annotated[str, AfterValidator(_here)]
+TrainedFolder = Annotated[str, AfterValidator(without_secrets)]
 
 
 class Pretrained(Spec):
@@ -38,8 +33,8 @@ class Pretrained(Spec):
             Mark.HOST,
             Field(
                 default=None,
-                description="A folder that hpo train wrote: the model starts from its weights, "
-                "with a new head where the classes differ.",
+                description="A folder that hpo train wrote, or its URL: the model starts from its "
+                "weights, with a new head where the classes differ.",
             ),
         ]
     }
@@ -70,8 +65,11 @@ def folder_mistakes(model: Any, space: SearchSpace, folder: Path) -> Iterator[Mi
 
 
 def folder_trouble(name: str, there: Path) -> str | None:
-    """What is wrong with a folder where a trained model should be; None for nothing."""
-    if all((there / file).is_file() for file in _FILES):
+    """What is wrong with a folder where a trained model should be; None for nothing.
+
+    That of a URL is fetched when a search starts, and not looked at here.
+    """
+    if is_url(name) or all((there / file).is_file() for file in _FILES):
         return None
     found = "is no folder of a trained model" if there.is_dir() else "is not there"
     return f"{shown(name)} {found}: give a folder that hpo train wrote"
@@ -80,6 +78,8 @@ def folder_trouble(name: str, there: Path) -> str | None:
 def _trouble(model: Any, name: str, there: Path) -> str | None:
     if text := folder_trouble(name, there):
         return text
+    if is_url(name):
+        return None
     own, other = getattr(model, "name", None), _model_in(there / "spec.yaml").get("name")
     if own is None or other is None or own == other:
         return None

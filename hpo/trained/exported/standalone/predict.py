@@ -5,7 +5,7 @@ From Python: `Model(folder).answers([{"age": "31", "city": "Oslo"}])`
 
 A table is a CSV file in UTF-8 with a header and decimal points. Of a series, each window of rows
 is answered, and a column of the answers has the time of its last row. Examples that are arrays are
-the array x of a .npz file, or a .npy file.
+the array x of a .npz file, or a .npy file. Masks are the array y of a .npz file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "on", "1"), ("false", "f", "no", "n", "off", "0")
 _START = datetime(1970, 1, 1)
+_MASKS = "y"  # as hpo names the class of each pixel
 
 
 class RowError(ValueError):
@@ -177,7 +178,7 @@ class Model:
         names, classes = self.schema["answers"], self.schema["classes"]
         thresholds = self.schema["thresholds"]
         if found.ndim > 2:
-            return {names[0]: np.array([*map(int, classes)], np.int32)[found.argmax(-1)]}
+            return {_MASKS: np.array([*map(int, classes)], np.int32)[found.argmax(-1)]}
         if classes:
             place = found.argmax(-1)
             if thresholds and len(classes) == 2:
@@ -312,14 +313,22 @@ def main() -> None:
     """Answer for a file."""
     parser = argparse.ArgumentParser(description="Answers for new rows with an exported model.")
     parser.add_argument("data", type=Path, help="a .csv, .npz or .npy file")
-    parser.add_argument("-o", dest="out", default="-", help="CSV file to write; else stdout")
+    parser.add_argument(
+        "-o", dest="out", default="-", help="CSV file to write, or .npz for masks; else stdout"
+    )
     parser.add_argument("--batch", type=int, default=512, help="rows that the model takes at once")
     asked = parser.parse_args()
     if asked.batch < 1:
         parser.error(f"--batch cannot be {asked.batch}: write 1 or more")
     try:
-        pieces = _pieces(Model(Path(__file__).parent), asked.data, asked.batch)
-        if asked.out == "-":
+        model = Model(Path(__file__).parent)
+        pieces = _pieces(model, asked.data, asked.batch)
+        if model.schema["task"] == "segmentation":
+            if not asked.out.endswith(".npz"):
+                parser.error("masks are an array: give -o FILE.npz")
+            masks = [piece[_MASKS] for piece in pieces]
+            np.savez_compressed(asked.out, y=np.concatenate(masks))
+        elif asked.out == "-":
             _write(pieces, sys.stdout)
             sys.stdout.flush()
         else:

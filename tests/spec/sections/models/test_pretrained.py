@@ -50,11 +50,18 @@ def test_a_space_may_try_several_folders_and_none(base):
     ]
 
 
-def test_a_folder_by_url_is_one_sentence(base):
-    url = {"from": "s3://bucket/model"}
-    for parts in ({"model": document(**url)["model"]}, {"compression": {"teacher": url}}):
-        with pytest.raises(SpecError, match="on this machine, not from a URL: copy it"):
-            load_document({**document(), **parts}, base)
+def test_a_folder_by_url_is_not_looked_at_and_may_hold_no_password(base):
+    for url, message in (("s3://bucket/model", None), ("s3://me:key@bucket/model", "a password")):
+        for parts in ({"model": document(**{"from": url})["model"]}, {"compression": _by(url)}):
+            if message is None:
+                assert mistakes(load_document({**document(), **parts}, base)) == []
+                continue
+            with pytest.raises(SpecError, match=message):
+                load_document({**document(), **parts}, base)
+
+
+def _by(url):
+    return {"teacher": {"from": url}}
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,27 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
     assert _run(tmp_path / "out", str(tmp_path / "new.npz")).stderr.count("\n") == 1
 
 
+def test_masks_are_an_array_as_the_model_writes_them(tmp_path: Path) -> None:
+    spec = {"name": "unet", "filters": 2, "depth": 1}
+    model, rows = drawn(tmp_path, data_of(tmp_path, "masks"), spec)
+    assert rows is not None
+    found = export_onnx(model, tmp_path / "out", rows, 1e-5, is_judged=True)
+    assert found.metrics is not None
+    assert {"iou", "pixel_accuracy"} < found.metrics["export"].keys()
+    np.savez(tmp_path / "new.npz", x=rows.x)
+    new, out = str(tmp_path / "new.npz"), str(tmp_path / "masks.npz")
+    result = _run(tmp_path / "out", new)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "masks are an array: give -o FILE.npz" in result.stderr
+    result = _run(tmp_path / "out", new, "-o", out, "--batch", "2")
+    assert (result.returncode, result.stderr) == (0, "")
+    (expected,) = answers(model, read_new(model, tmp_path / "new.npz"))
+    with np.load(out) as masks:
+        assert masks.files == [*expected] == ["y"]
+        np.testing.assert_array_equal(masks["y"], expected["y"])
+        assert masks["y"].dtype == expected["y"].dtype
+
+
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an exported model of a series, with new rows and what the model forecasts."""
