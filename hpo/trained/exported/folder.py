@@ -23,7 +23,7 @@ from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
 from hpo.trained.exported import standalone
 from hpo.trained.exported.answers import scale_of
-from hpo.trained.exported.precision import Precision
+from hpo.trained.exported.precision import TOLERANCES, Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
@@ -43,7 +43,8 @@ class Exported(NamedTuple):
 
     That of quantities is in deviations of the target; that of chances and counts from 1 on. The
     metrics are those of the answers of the model and of the export, where rows have targets. So are
-    the hidden units, where those that are cut are left out.
+    the hidden units, where those that are cut are left out. Of int8 with the levels of the model,
+    `kept` says what has them, and `rows_apart` counts rows that differ by more than rounding.
     """
 
     size: int
@@ -51,6 +52,8 @@ class Exported(NamedTuple):
     difference: float
     metrics: Metrics | None = None
     units: dict[str, int] | None = None
+    kept: str | None = None
+    rows_apart: int | None = None
 
 
 def check_extra(form: str) -> None:
@@ -111,10 +114,22 @@ def _is_like(source: Source, model: Model) -> bool:
 
 def difference(model: Model, found: np.ndarray, expected: np.ndarray) -> float:
     """How far answers are apart at most."""
+    return float(_differences(model, found, expected).max())
+
+
+def _differences(model: Model, found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     unit = np.maximum(1, np.abs(expected))
     if model.description.task == "regression":
         unit = np.broadcast_to(scale_of(model.data)[0], expected.shape)
-    return float((np.abs(found - expected) / unit).max())
+    apart: np.ndarray = np.abs(found - expected) / unit
+    return apart
+
+
+def _rows_apart(model: Model, found: np.ndarray, source: Source) -> int:
+    """How many rows have other answers than the model's, by more than sums in another order."""
+    expected = tempered(model.predictions(source), model.temperature)
+    apart = _differences(model, found, expected).reshape(len(found), -1).max(1)
+    return int((apart > TOLERANCES["float32"]).sum())
 
 
 def export_onnx(
@@ -129,11 +144,13 @@ def export_onnx(
 ) -> Exported:
     """Write a folder with the model, its script and what this reads.
 
-    The rows of `source` are compared, calibrate int8, and are judged if they have targets.
+    The rows of `source` are compared, and are judged if they have targets. They calibrate int8,
+    unless the model has trained with levels of its own, which are kept.
 
     Raises:
         HpoError: for a model that cannot be translated, or answers otherwise.
     """
+    from hpo.trained.exported.integers import levels_kept
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
@@ -158,7 +175,9 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return Exported(len(data), len(source), *compared, _units(model, slim))
+    kept = levels_kept(slim) if precision == "int8" else None
+    apart = None if kept is None else _rows_apart(model, found, source)
+    return Exported(len(data), len(source), *compared, _units(model, slim), kept, apart)
 
 
 def _script(name: str) -> str:

@@ -15,8 +15,10 @@ from hpo.errors import ExportError
 from hpo.trained.exported.answers import add_answers, add_temperature
 from hpo.trained.exported.features import add_features, add_inputs, text_name
 from hpo.trained.exported.graph import Graph
+from hpo.trained.exported.integers import integer_network
 from hpo.trained.exported.network import network
 from hpo.trained.exported.precision import Precision, reduced
+from hpo.trained.exported.standalone.predict import engine_options
 from hpo.trained.exported.standalone.texts import text_input
 from hpo.trained.model import Model
 
@@ -28,8 +30,8 @@ _LEAVES = {"tokens", "lower", "punctuation", "shortest", "ngrams", "vectors", "l
 def onnx_model(model: Model, precision: Precision = "float32", rows: Source | None = None) -> Any:
     """The answers for the cells of rows, float64 `[batch, ..., K]`: the mean of the members'.
 
-    The networks are in a precision, for which int8 reads some `rows`. What is before and after them
-    stays as it is.
+    The networks are in a precision. In int8 they have the levels with which the model trained; for
+    others some `rows` are read. What is before and after the networks stays as it is.
 
     Raises:
         ExportError: for a model that takes what no graph reads, or whose rows have other answers.
@@ -41,7 +43,9 @@ def onnx_model(model: Model, precision: Precision = "float32", rows: Source | No
         width = model.description.shape[0]
         x = add_features(graph, inputs, features, member.data.transform, width, place)
         calibrating = None if rows is None else model.features(member, rows)
-        inner = reduced(network(model, member), precision, calibrating)
+        inner = integer_network(model, member) if precision == "int8" else None
+        if inner is None:
+            inner = reduced(network(model, member), precision, calibrating)
         outputs = graph.embed(inner, f"member_{place}_", x)
         found.append(add_answers(graph, outputs, member.data))
     mean, *others = found
@@ -142,8 +146,7 @@ def session(model: bytes) -> Any:
     """An engine of onnxruntime on the CPU that runs a model."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; a warning would not be the user's
+    options = engine_options()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
