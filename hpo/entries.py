@@ -21,7 +21,8 @@ Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
     "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
-    "joined pixels", "series", "synonyms", "homophones", "changed rows", "spent rows",
+    "joined pixels", "other products", "series", "synonyms", "homophones", "changed rows",
+    "spent rows",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -34,6 +35,7 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "images": "takes examples of height, width and channels",
         "numbers": "treats columns of numbers otherwise than other features of a table",
         "statistics": "keeps statistics of its batches",
+        "other products": "multiplies by weights of other layers, too",
     },
     "optimizer": {
         "layers": "gets the arrays of each layer",

@@ -42,20 +42,21 @@ MODELS = {
     "realmlp": Entry(
         f"{_MODEL}.tables:RealMlp",
         f"{_NETWORK}.realmlp:RealMlp",
-        needs=("same depth", "numbers"),
+        needs=("same depth", "numbers", "other products"),
         takes_categories=True,
     ),
     "tabm": Entry(
         f"{_MODEL}.tables:TabM",
         f"{_NETWORK}.tabm:TabM",
         size=f"{_NETWORK}.tabm:tabm_size",
-        needs=("same depth", "numbers"),
+        needs=("same depth", "numbers", "other products"),
         takes_categories=True,
     ),
     "rnn": Entry(
         f"{_MODEL}.sequences:Rnn",
         f"{_NETWORK}.rnn:Rnn",
         size=f"{_NETWORK}.rnn:rnn_size",
+        needs=("other products",),
         takes_tokens=True,
         answers_each=True,
     ),

@@ -400,7 +400,7 @@ _COMPRESSION = {
         "compression.activations.bits",
         paper=f"{_ARXIV}/1712.05877",
         needs=("whole batch", "same depth", "statistics"),
-        excludes=_BITS,
+        excludes=_BITS | {"other products": "rounds what dense layers and convolutions read"},
     ),
     "top_activations": Technique(
         "compression.activations.top",

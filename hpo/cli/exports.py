@@ -39,7 +39,7 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file; answers in fewer bits differ a little.",
+        help="Of the network in an onnx file; int8 has the levels of a model trained in few bits.",
     ),
 ]
 Tolerance = Annotated[
@@ -105,12 +105,20 @@ def export_model(
 
 
 def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
+    from hpo.spec.words import count_text
     from hpo.trained.exported.comparing import loss_text
 
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
     )
+    if found.kept is not None:
+        print_line(f"int8: the levels of {found.kept} are those of the model")
+    if found.rows_apart:
+        print_line(
+            f"{count_text(found.rows_apart, 'row')} differ{'s' * (found.rows_apart == 1)} by more "
+            "than 1e-05: a number between two levels fell on the other one"
+        )
     if found.units is not None:
         print_line(
             f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"

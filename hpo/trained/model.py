@@ -39,6 +39,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.data import TableFile, TextFile
 from hpo.spec.words import shown
 from hpo.trained.description import Description
@@ -59,6 +60,7 @@ from hpo.trained.weights import holds_weights, restored_like
 # Sections of a spec that say how a model was found, how examples changed in training, and how its
 # weights became as they are.
 _UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
+_UNROUNDED = Weights()
 # What arrays and numbers raise that hpo has not written.
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError)
 _MOST_TEMPERATURE = sys.float_info.max  # which a whole number of JSON may be above
@@ -80,7 +82,8 @@ class Member(NamedTuple):
 class Model:
     """A trained model; the answers of several members are the mean of theirs.
 
-    `temperature` is the one of its chances; 1 where none was fitted.
+    `temperature` is the one of its chances; 1 where none was fitted. `levels` are those that its
+    weights have, as its training said: its `training` leaves them out, because nobody rounds again.
     """
 
     folder: Path
@@ -89,6 +92,7 @@ class Model:
     members: tuple[Member, ...]
     program: Program
     temperature: float = 1.0
+    levels: Weights = _UNROUNDED
 
     @cached_property
     def data(self) -> DataSet:
@@ -263,7 +267,17 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    return Model(folder, training, description, tuple(found), program, temperature_of(folder))
+    told = temperature_of(folder), _levels(folder)
+    return Model(folder, training, description, tuple(found), program, *told)
+
+
+def _levels(folder: Path) -> Weights:
+    """The levels of weights, as the spec of a folder says."""
+    said = _part(_part(read_spec(folder), "compression"), "weights")
+    try:
+        return Weights.model_validate(said)
+    except ValueError as error:
+        raise _damaged(folder / SPEC_FILE, error) from None
 
 
 def _training(folder: Path, *, is_trusted: bool) -> Training:

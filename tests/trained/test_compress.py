@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,11 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
         assert told["metrics"][when] == own
     assert told["same_rows"] is True
     assert "compression" in (tmp_path / "small" / "spec.yaml").read_text()
+    # Its levels are those of its export, too.
+    if find_spec("onnxruntime"):
+        exported = hpo("export-model", "small", "-o", "exported", "--precision", "int8", "--json")
+        found = json.loads(exported.out)
+        assert (found["kept"], found["rows_apart"]) == ("weights", 0)
     # Neither a rank that saves nothing nor a training that diverges writes a model. Eleven inputs
     # have four units.
     refused = hpo("compress", "model", "-o", "new", "--rank", "1000")

@@ -158,6 +158,7 @@ def test_a_small_network_of_a_merged_program_is_read_and_scored(
         ("model.json", b"[]", "model.json: cannot be read (is no description of a model)"),
         ("model.json", b'{"format": 3}', "is of format 3, newer than this version of hpo"),
         ("spec.yaml", b"- 1", "spec.yaml: is no spec of a model"),
+        ("spec.yaml", None, "spec.yaml: is damaged"),
         ("spec.yaml", b"\xff", "spec.yaml: byte 0 is not UTF-8"),
         ("metrics.json", b"{", "metrics.json: cannot be read"),
         ("transforms/all.npz", b"PK", "all.npz: is damaged"),
@@ -165,11 +166,12 @@ def test_a_small_network_of_a_merged_program_is_read_and_scored(
     ],
 )
 def test_a_damaged_folder_is_one_sentence(
-    churn: Path, tmp_path: Path, file: str, bytes_: bytes, told: str
+    churn: Path, tmp_path: Path, file: str, bytes_: bytes | None, told: str
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(churn / "model", folder)
-    (folder / file).write_bytes(bytes_)
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(bytes_ or whole + b"\ncompression: {weights: {bits: no}}\n")
     with pytest.raises(HpoError) as refused:
         load_model(folder, "cpu")
     assert told in str(refused.value)

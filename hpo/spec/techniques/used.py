@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo.entries import NEEDS, Need
+from hpo.registry import MODELS
 from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
 from hpo.spec.marks import NeedsWhere, Spec, has_leaf, leaf_at
 from hpo.spec.registered import needs_of
@@ -70,6 +71,9 @@ def holders(training: Any, need: Fact) -> Iterator[Holder]:
     if _is_own(training) and need in AUGMENT_NEEDS:
         yield Holder("augment", "augment", NEEDS["technique"][need])
     model = training.model
+    if need in getattr(MODELS.get(getattr(model, "name", "")), "needs", ()):
+        does = NEEDS["model"][need]  # type: ignore[index]
+        yield Holder("model.name", model.name, does, "use another model")
     for name, info in type(model).model_fields.items():
         for mark in info.metadata:
             is_so = isinstance(mark, NeedsWhere) and getattr(model, name) == mark.value

@@ -18,7 +18,7 @@ from hpo.engine.training.targets.sums import metric_sums, metrics, targets_of
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.exported.answers import scale_of
-from hpo.trained.exported.precision import Precision
+from hpo.trained.exported.precision import TOLERANCES, Precision
 from hpo.trained.model import BATCH
 
 # Those of the model and of its export, by these names.
@@ -30,11 +30,15 @@ _WIDE = ("language", "segmentation")
 
 
 class Compared(NamedTuple):
-    """The rows that were compared, the largest difference of answers, and the metrics of both."""
+    """The rows that were compared, the largest difference of answers, and the metrics of both.
+
+    `rows_apart` counts rows that differ by more than sums in another order do.
+    """
 
     rows: int
     difference: float
     metrics: Metrics | None
+    rows_apart: int
 
 
 def compared(
@@ -52,7 +56,7 @@ def compared(
         HpoError: for a larger difference than the tolerance.
     """
     features = model.features_of(source)
-    rows, at_once, apart = len(features[0]), rows_at_once(model), 0.0
+    rows, at_once, apart, rows_apart = len(features[0]), rows_at_once(model), 0.0, 0
     tally = _Tally(model, model.judged(source)) if is_judged else None
     for start in range(0, rows, at_once):
         some = slice(start, min(start + at_once, rows))
@@ -60,8 +64,9 @@ def compared(
             model.mean_of([x[some] for x in features], min(BATCH, at_once)),
             export(some),
         )
-        new = difference(model, found, tempered(chances, model.temperature))
-        apart = float(np.maximum(apart, new))  # which keeps NaN
+        new = differences(model, found, tempered(chances, model.temperature))
+        apart = float(np.maximum(apart, new.max()))  # which keeps NaN
+        rows_apart += int((new > TOLERANCES["float32"]).sum())
         if tally is not None:  # as in training, by the chances without the temperature
             tally.add(some, {"model": chances, "export": tempered(found, 1 / model.temperature)})
     told = None if tally is None else tally.metrics()
@@ -73,7 +78,7 @@ def compared(
             f"--tolerance {tolerance:g}{judged}: nothing was written. Give another tolerance if "
             f"that is near enough{out}."
         )
-    return Compared(rows, apart, told)
+    return Compared(rows, apart, told, rows_apart)
 
 
 class _Tally:
@@ -126,15 +131,16 @@ def rows_at_once(model: Answering) -> int:
     return max(1, NUMBERS_AT_ONCE // (math.prod(told.shape[:positions]) * told.outputs))
 
 
-def difference(model: Answering, found: np.ndarray, expected: np.ndarray) -> float:
-    """How far answers are apart at most.
+def differences(model: Answering, found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How far the answers for each row are apart at most, `[rows]`.
 
-    That of quantities is in deviations of the target; that of chances and counts from 1 on.
+    Those of quantities are in deviations of the target; those of chances and counts from 1 on.
     """
     unit = np.maximum(1, np.abs(expected))
     if model.description.task == "regression":
         unit = np.broadcast_to(scale_of(model.data)[0], expected.shape)
-    return float((np.abs(found - expected) / unit).max())
+    apart: np.ndarray = (np.abs(found - expected) / unit).reshape(len(found), -1).max(1)
+    return apart
 
 
 def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
 
+if TYPE_CHECKING:
+    from hpo.trained.exported.integers import Kept
+
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
 TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
@@ -48,7 +51,8 @@ class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
     The metrics are those of the answers of the model and of the export, where rows have targets. So
-    are the hidden units, where those that are cut are left out.
+    are the hidden units, where those that are cut are left out. Of int8 with the levels of the
+    model, `kept` says what has them, and `rows_apart` counts rows apart by more than rounding.
     """
 
     size: int
@@ -56,6 +60,8 @@ class Exported(NamedTuple):
     difference: float
     metrics: Metrics | None = None
     units: dict[str, int] | None = None
+    kept: str | None = None
+    rows_apart: int | None = None
 
 
 def check_extra(form: str) -> None:
@@ -130,7 +136,8 @@ def export_onnx(
 ) -> Exported:
     """Write a folder with the model, its script and what this reads.
 
-    The rows of `source` are compared, calibrate int8, and are judged if they have targets.
+    The rows of `source` are compared, and are judged if they have targets. They calibrate int8,
+    unless the model has trained with levels of its own, which are kept.
 
     Raises:
         HpoError: for a model that cannot be translated, or answers otherwise.
@@ -155,7 +162,21 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return Exported(len(data), *told, _units(model, slim))
+    kept = _kept(slim) if precision == "int8" else None
+    apart = None if kept is None else told.rows_apart
+    return Exported(
+        len(data), told.rows, told.difference, told.metrics, _units(model, slim), kept, apart
+    )
+
+
+def _kept(model: Answering) -> Kept | None:
+    """What of the levels of all models is kept; None where one of them has no whole numbers."""
+    from hpo.trained.exported.integers import levels_kept
+
+    found = {levels_kept(one) for one in models_of(model)}
+    if None in found:
+        return None
+    return "weights" if "weights" in found else "weights and activations"
 
 
 def _slim(model: Answering) -> Answering:
@@ -217,7 +238,7 @@ def export_stablehlo(
 
     told = compared(model, source, answers, tolerance, "float32", is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return Exported(len(data), *told, _units(model, slim))
+    return Exported(len(data), told.rows, told.difference, told.metrics, _units(model, slim))
 
 
 def _units(model: Answering, slim: Answering) -> dict[str, int] | None:

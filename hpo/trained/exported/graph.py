@@ -64,6 +64,10 @@ class Graph:
             self._small[key] = self._new_constant(array)
         return self._small[key]
 
+    def own_constant(self, value: Any, kind: Any = None) -> str:
+        """A constant array that is the input of one node alone, whatever it equals."""
+        return self._new_constant(np.asarray(value, kind))
+
     def array(self, name: str) -> np.ndarray | None:
         """The numbers of a constant; None for another value."""
         from onnx import numpy_helper
@@ -146,7 +150,7 @@ class Graph:
         """
         from onnx import checker, helper
 
-        read = set(_inputs_of(self._nodes))
+        read = set(inputs_of(self._nodes))
         constants = [tensor for name, tensor in self._constants.items() if name in read]
         graph = helper.make_graph(self._nodes, "hpo", self._inputs, self._outputs, constants)
         opsets = [helper.make_opsetid(name, version) for name, version in OPSETS.items()]
@@ -168,12 +172,12 @@ def _prefix(graph: Any, prefix: str) -> None:
                 _prefix(attribute.g, prefix)
 
 
-def _inputs_of(nodes: Iterable[Any]) -> Iterator[str]:
+def inputs_of(nodes: Iterable[Any]) -> Iterator[str]:
     """The values that nodes read, and those in the graphs within them."""
     for node in nodes:
         yield from node.input
         for attribute in node.attribute:
-            yield from _inputs_of(attribute.g.node)
+            yield from inputs_of(attribute.g.node)
 
 
 def number_of(kind: Any) -> int:

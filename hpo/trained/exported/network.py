@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from hpo.spec.marks import with_leaves
 from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
-from hpo.trained.exported.translation import UntranslatedError, translated
+from hpo.trained.exported.translation import Operator, UntranslatedError, translated
 from hpo.trained.model import Member, Model
 
 # Convolutions in the form for accelerators are plain ones, which other engines know.
@@ -39,7 +39,7 @@ def outputs_of(model: Model, member: Member) -> Callable[[Any], Any]:
     return outputs
 
 
-def network(model: Model, member: Member) -> Any:
+def network(model: Model, member: Member, operators: Mapping[str, Operator] = OPERATORS) -> Any:
     """The outputs of a member for its features as an ONNX model with one input, of any batch.
 
     Raises:
@@ -47,7 +47,7 @@ def network(model: Model, member: Member) -> Any:
     """
     shape, kind = model.description.shape, model.description.type
     try:
-        return translated(outputs_of(model, member), shape, kind, OPERATORS)
+        return translated(outputs_of(model, member), shape, kind, operators)
     except UntranslatedError as error:
         raise _untranslated(model, "onnx", error) from None
 

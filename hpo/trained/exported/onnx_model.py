@@ -23,9 +23,10 @@ from hpo.trained.exported.features import (
     text_name,
 )
 from hpo.trained.exported.graph import Graph
+from hpo.trained.exported.integers import integer_network
 from hpo.trained.exported.network import network
 from hpo.trained.exported.precision import Precision, reduced
-from hpo.trained.exported.standalone.predict import windows_of
+from hpo.trained.exported.standalone.predict import engine_options, windows_of
 from hpo.trained.exported.standalone.texts import text_input
 from hpo.trained.model import Member, Model
 from hpo.trained.save import MEMBERS_FOLDER
@@ -42,8 +43,9 @@ def onnx_model(
 ) -> Any:
     """The answers for the cells of rows, float64 `[batch, ..., K]`: the mean of the members'.
 
-    The networks are in a precision, for which int8 reads the features of some rows, those of each
-    member. What is before and after them stays as it is.
+    The networks are in a precision. In int8 they have the levels with which the model trained; for
+    others the features of some rows are read, those of each member. What is before and after the
+    networks stays as it is.
 
     Raises:
         ExportError: for a model with an operation that has no translation.
@@ -56,7 +58,9 @@ def onnx_model(
         parts = []
         for member in one.members:
             x = takes(one, member, place)
-            inner = reduced(network(one, member), precision, of_members[place])
+            inner = integer_network(one, member) if precision == "int8" else None
+            if inner is None:
+                inner = reduced(network(one, member), precision, of_members[place])
             outputs = graph.embed(inner, f"member_{place}_", x)
             parts.append(add_answers(graph, outputs, member.data))
             place += 1
@@ -194,8 +198,7 @@ def session(model: bytes) -> Any:
     """An engine of onnxruntime on the CPU that runs a model."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; a warning would not be the user's
+    options = engine_options()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def _clamp(to: Translation, equation: Any, low: str, x: str, high: str) -> str:
     return to.graph.add("Min", to.graph.add("Max", x, low), high)
 
 
-def _whole(build: Callable[..., str]) -> Operator:
+def whole(build: Callable[..., str]) -> Operator:
     """An operation whose inputs have their full shapes, and which has one output."""
 
     def operator(to: Translation, equation: Any, inputs: list[str]) -> list[str]:
@@ -129,14 +130,23 @@ def _transposed(to: Translation, x: str, order: Sequence[int]) -> str:
     return to.graph.add("Transpose", x, perm=[*order])
 
 
+def factors(to: Translation, equation: Any, x: str, y: str) -> tuple[str, str] | None:
+    """The inputs of a product by a matrix as MatMul takes them; None for another product."""
+    (over_x, over_y), (batch_x, _) = equation.params["dimension_numbers"]
+    rank_x, rank_y = len(_shape(equation.invars[0])), len(_shape(equation.invars[1]))
+    if batch_x or len(over_x) != 1 or rank_y != 2:
+        return None
+    (axis,) = over_x
+    order = [place for place in range(rank_x) if place != axis] + [axis]
+    y = _transposed(to, y, (0, 1) if over_y[0] == 0 else (1, 0))
+    return _transposed(to, x, order), y
+
+
 def _product(to: Translation, equation: Any, x: str, y: str) -> str:
+    if (pair := factors(to, equation, x, y)) is not None:
+        return to.graph.add("MatMul", *pair)
     (over_x, over_y), (batch_x, batch_y) = equation.params["dimension_numbers"]
     rank_x, rank_y = len(_shape(equation.invars[0])), len(_shape(equation.invars[1]))
-    if not batch_x and len(over_x) == 1 and rank_y == 2:
-        (axis,) = over_x
-        order = [place for place in range(rank_x) if place != axis] + [axis]
-        y = _transposed(to, y, (0, 1) if over_y[0] == 0 else (1, 0))
-        return to.graph.add("MatMul", _transposed(to, x, order), y)
     letters = iter(_LETTERS)
     names_x = [next(letters) for _ in range(rank_x)]
     names_y = [""] * rank_y
@@ -150,14 +160,20 @@ def _product(to: Translation, equation: Any, x: str, y: str) -> str:
     return to.graph.add("Einsum", x, y, equation=equation_text)
 
 
-def _convolution(to: Translation, equation: Any, x: str, kernel: str) -> str:
+def convolved(
+    to: Translation, equation: Any, x: str, kernel: str, build: Callable[..., str]
+) -> str:
+    """What `build` makes of the inputs and attributes of a convolution, as Conv has them.
+
+    Raises:
+        UntranslatedError: for a transposed convolution.
+    """
     params = equation.params
     if params["batch_group_count"] != 1 or any(one != 1 for one in params["lhs_dilation"]):
         raise UntranslatedError("a transposed convolution has no translation to ONNX")
     from_x, from_kernel, to_out = params["dimension_numbers"]
     pads = params["padding"]
-    found = to.graph.add(
-        "Conv",
+    found = build(
         _transposed(to, x, from_x),
         _transposed(to, kernel, from_kernel),
         strides=[*params["window_strides"]],
@@ -166,6 +182,10 @@ def _convolution(to: Translation, equation: Any, x: str, kernel: str) -> str:
         group=params["feature_group_count"],
     )
     return _transposed(to, found, np.argsort(to_out).tolist())
+
+
+def _convolution(to: Translation, equation: Any, x: str, kernel: str) -> str:
+    return convolved(to, equation, x, kernel, partial(to.graph.add, "Conv"))
 
 
 def _pooling(name: str) -> Operator:
@@ -195,7 +215,7 @@ def _pooling(name: str) -> Operator:
             found = to.graph.add("Mul", found, count)
         return _transposed(to, found, [0, *(i + 1 for i in inner), 1])
 
-    return _whole(pool)
+    return whole(pool)
 
 
 def _reduced(name: str, *, is_truth: bool = False) -> Operator:
@@ -207,7 +227,7 @@ def _reduced(name: str, *, is_truth: bool = False) -> Operator:
         found = to.graph.add(name, number, axes, keepdims=0)
         return to.graph.add("Cast", found, to=number_of(np.bool_))
 
-    return _whole(reduce)
+    return whole(reduce)
 
 
 def _place_of(name: str) -> Operator:
@@ -216,7 +236,7 @@ def _place_of(name: str) -> Operator:
         found = to.graph.add(name, x, axis=axis, keepdims=0)
         return to.graph.add("Cast", found, to=number_of(equation.params["index_dtype"]))
 
-    return _whole(place)
+    return whole(place)
 
 
 def _sums_so_far(to: Translation, equation: Any, x: str) -> str:
@@ -418,12 +438,12 @@ OPERATORS: dict[str, Operator] = {
     "convert_element_type": _each(_cast),
     "select_n": _each(_select),
     "clamp": _each(_clamp),
-    "reshape": _whole(_reshape),
-    "squeeze": _whole(_reshape),
+    "reshape": whole(_reshape),
+    "squeeze": whole(_reshape),
     "broadcast_in_dim": _broadcast,
-    "transpose": _whole(_transpose),
-    "dot_general": _whole(_product),
-    "conv_general_dilated": _whole(_convolution),
+    "transpose": whole(_transpose),
+    "dot_general": whole(_product),
+    "conv_general_dilated": whole(_convolution),
     "reduce_window_max": _pooling("MaxPool"),
     "reduce_window_sum": _pooling("AveragePool"),
     "reduce_sum": _reduced("ReduceSum"),
@@ -434,18 +454,18 @@ OPERATORS: dict[str, Operator] = {
     "reduce_or": _reduced("ReduceMax", is_truth=True),
     "argmax": _place_of("ArgMax"),
     "argmin": _place_of("ArgMin"),
-    "cumsum": _whole(_sums_so_far),
-    "concatenate": _whole(_concatenated),
-    "stack": _whole(_stacked),
+    "cumsum": whole(_sums_so_far),
+    "concatenate": whole(_concatenated),
+    "stack": whole(_stacked),
     "unstack": _unstacked,
-    "tile": _whole(_tiled),
-    "slice": _whole(_slice),
-    "dynamic_slice": _whole(_slice_from),
-    "rev": _whole(_reversed),
-    "pad": _whole(_padded),
-    "sort": _whole(_sorted),
+    "tile": whole(_tiled),
+    "slice": whole(_slice),
+    "dynamic_slice": whole(_slice_from),
+    "rev": whole(_reversed),
+    "pad": whole(_padded),
+    "sort": whole(_sorted),
     "split": _split,
-    "gather": _whole(_gather),
+    "gather": whole(_gather),
     "iota": _counted,
     "scan": _scan,
     **dict.fromkeys(

@@ -6,7 +6,7 @@ size that it divides is the batch's, and stays open in the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ class Translation:
     element by element repeat it themselves. `whole` gives such a value in its full shape.
     """
 
-    def __init__(self, graph: Graph, batch_of: str, operators: dict[str, Operator]) -> None:
+    def __init__(self, graph: Graph, batch_of: str, operators: Mapping[str, Operator]) -> None:
         self.graph, self._operators = graph, operators
         self._repeated: dict[str, tuple[int, ...]] = {}
         size = graph.add("Shape", batch_of, start=0, end=1)
@@ -113,7 +113,10 @@ def is_batch(size: int) -> bool:
 
 
 def translated(
-    function: Callable[[Any], Any], shape: Sequence[int], kind: Any, operators: dict[str, Operator]
+    function: Callable[[Any], Any],
+    shape: Sequence[int],
+    kind: Any,
+    operators: Mapping[str, Operator],
 ) -> Any:
     """A function of one array `[batch, *shape]` as an ONNX model.
 

@@ -52,6 +52,8 @@ def test_a_need_is_held_by_techniques_the_optimizer_and_values_of_the_model() ->
     assert (holder.place, holder.title) == ("optimizer.name", "dog")
     (holder,) = holders(a_training(model={"name": "mlp", "norm": "batch"}), "statistics")
     assert (holder.place, holder.cure) == ("model.norm", "write another model.norm")
+    (holder,) = holders(a_training(model={"name": "tabm"}), "other products")
+    assert (holder.place, holder.title) == ("model.name", "tabm")
     (holder,) = holders(a_training(augment={"python": "augment.py:jitter"}), "mixed rows")
     assert holder.place == "augment"
 

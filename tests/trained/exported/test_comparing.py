@@ -12,7 +12,7 @@ import pytest
 from hpo.data.load import load_data
 from hpo.errors import HpoError
 from hpo.trained.exported import comparing
-from hpo.trained.exported.comparing import compared, difference, loss_text, rows_at_once
+from hpo.trained.exported.comparing import compared, differences, loss_text, rows_at_once
 from hpo.trained.model import Model
 from tests.trained.exported.drawn import data_of, drawn
 
@@ -34,11 +34,13 @@ def test_a_difference_of_chances_is_absolute_and_that_of_quantities_in_deviation
 ) -> None:
     model, _ = _drawn(tmp_path, "table")
     chances = np.array([[0.25, 0.75], [1.0, 0.0]])
-    assert difference(model, chances + 0.125, chances) == 0.125
+    assert differences(model, chances + 0.125, chances).max() == 0.125
     model, _ = _drawn(tmp_path, "amounts")
     std = model.data.transform.target_std
     values = np.array([[100.0, 7.0]])
-    assert difference(model, values + np.array([0, std[1] / 2]), values) == pytest.approx(0.5)
+    assert differences(model, values + np.array([0, std[1] / 2]), values).max() == pytest.approx(
+        0.5
+    )
 
 
 def test_losses_are_told_by_metric() -> None:

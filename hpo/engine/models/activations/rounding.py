@@ -12,8 +12,11 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
 from jaxtyping import Array, Float
 
 from hpo.errors import HpoError
@@ -52,24 +55,48 @@ class Rounder(nnx.Module):  # type: ignore[misc]
             # With 0 in each range, the zeros that pad a narrower model change none.
             self.low.set_value(kept * low + (1 - kept) * jnp.minimum(seen.min(), 0.0))
             self.high.set_value(kept * high + (1 - kept) * jnp.maximum(seen.max(), 0.0))
+        if how.is_named:
+            named: Array = _NAMED.bind(x, low=float(low), high=float(high), bits=int(how.bits))
+            return named
         return in_levels(x, low, high, how.bits)
 
 
 class _How(NamedTuple):
-    """The bits of a forward pass; in training, the part of each range that stays."""
+    """The bits of a forward pass; in training, the part of each range that stays.
+
+    With `is_named` a rounding is one operation of a traced function, for those who translate it.
+    """
 
     bits: Any
     is_training: bool
     kept: Any
+    is_named: bool = False
 
 
 _HOW: ContextVar[_How | None] = ContextVar("how", default=None)
+_NAMES: ContextVar[bool] = ContextVar("names", default=False)
+_NAMED = Primitive("in_levels")
+_NAMED.def_abstract_eval(lambda x, **_: ShapedArray(x.shape, x.dtype))
+
+
+@contextmanager
+def named_rounding() -> Iterator[None]:
+    """Within this block, JAX traces a rounding as one operation, `in_levels`, that has no value.
+
+    It has the parameters `low`, `high` and `bits`, which are those of `levels_of`.
+    """
+    token = _NAMES.set(True)
+    try:
+        yield
+    finally:
+        _NAMES.reset(token)
 
 
 @contextmanager
 def rounding(bits: Any, *, is_training: bool, kept: Any = None) -> Iterator[None]:
     """Within this block, layers with a rounder round what they read to these bits."""
-    token = _HOW.set(_How(bits, is_training, _KEPT if kept is None else kept))
+    kept = _KEPT if kept is None else kept
+    token = _HOW.set(_How(bits, is_training, kept, _NAMES.get()))
     try:
         yield
     finally:
@@ -85,13 +112,7 @@ def in_levels(x: Float[Array, "..."], low: Any, high: Any, bits: Any) -> Float[A
     Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference" (arXiv:1712.05877), Equation 12 and Section 3.1.
     """
-    # exp2 may be off by a rounding.
-    most = 2**bits - 1 if isinstance(bits, int) else jnp.round(jnp.exp2(bits)) - 1
-    # Products, because the compiler turns divisions by constants alone into such.
-    scale = (high - low) * (1 / most)
-    unit = jnp.where(scale > 0, scale, 1.0)
-    each = 1 / unit
-    zero = jnp.round(-low * each)
+    scale, unit, each, zero, most = _levels(low, high, bits)
     wide = x.astype(jnp.float32)
     codes = jnp.clip(jnp.round(wide * each) + zero, 0, most) - zero
     is_inside = (wide >= -zero * unit) & (wide <= (most - zero) * unit)
@@ -99,6 +120,36 @@ def in_levels(x: Float[Array, "..."], low: Any, high: Any, bits: Any) -> Float[A
     # The difference is 0, and has the gradient.
     rounded = lax.stop_gradient(codes * unit) + (passed - lax.stop_gradient(wide))
     return jnp.where(scale > 0, rounded, wide).astype(x.dtype)
+
+
+class Levels(NamedTuple):
+    """The levels of a range: `unit` times whole numbers from `-zero` on, up to `most - zero`.
+
+    `each` is one by `unit`, as numbers are multiplied by it before they are rounded.
+    """
+
+    unit: np.ndarray
+    each: np.ndarray
+    zero: int
+    most: int
+
+
+def levels_of(low: float, high: float, bits: int) -> Levels | None:
+    """The levels to which `in_levels` rounds, to the bit; None without a range."""
+    scale, unit, each, zero, most = _levels(np.float32(low), np.float32(high), bits)
+    if not scale > 0:
+        return None
+    return Levels(np.asarray(unit), np.asarray(each), int(zero), most)
+
+
+def _levels(low: Any, high: Any, bits: Any) -> tuple[Any, ...]:
+    # exp2 may be off by a rounding.
+    most = 2**bits - 1 if isinstance(bits, int) else jnp.round(jnp.exp2(bits)) - 1
+    # Products, because the compiler turns divisions by constants alone into such.
+    scale = (high - low) * (1 / most)
+    unit = jnp.where(scale > 0, scale, 1.0)
+    each = 1 / unit
+    return scale, unit, each, jnp.round(-low * each), most
 
 
 def with_rounders(model: Any, name: str) -> Any:

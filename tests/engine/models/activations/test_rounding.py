@@ -11,12 +11,20 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
-from hpo.engine.models.activations.rounding import in_levels
+from hpo.engine.models.activations.rounding import (
+    Rounder,
+    in_levels,
+    levels_of,
+    named_rounding,
+    rounding,
+)
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import split
 from hpo.engine.training.forward import forward
 from hpo.engine.training.supervised import initial_lane, own_weights
 from hpo.errors import HpoError
+from hpo.registry import MODELS
+from hpo.spec.techniques.clashes import clashes
 from tests.engine.samples import SMALL_MODELS, Learn, a_split, a_training, unmerged
 
 PLAIN = {"name": "mlp", "widths": [6]}
@@ -50,6 +58,39 @@ def test_two_to_eight_bits_are_the_levels_of_numpy_in_one_program(low: float, hi
         np.testing.assert_array_equal(again, found)
     assert both._cache_size() == 1
     np.testing.assert_array_equal(in_levels(x, 0.0, 0.0, 4), x)
+
+
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_the_levels_of_a_range_are_those_of_the_rounding_to_the_bit(bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    for low, high in rng.uniform([-3, 0], [0, 3], (20, 2)).astype(np.float32):
+        x = rng.uniform(low - 1, high + 1, 2000).astype(np.float32)
+        levels = levels_of(float(low), float(high), bits)
+        assert levels is not None
+        assert levels.most == 2**bits - 1
+        codes = np.clip(np.rint(x * levels.each) + levels.zero, 0, levels.most)
+        expected = (codes - levels.zero).astype(np.float32) * levels.unit
+        found = jax.jit(in_levels, static_argnums=3)(x, low, high, bits)
+        np.testing.assert_array_equal(found, expected)
+    assert levels_of(0.0, 0.0, bits) is None
+
+
+def test_a_rounding_may_be_one_named_operation_of_a_trace() -> None:
+    rounder = Rounder()
+    rounder.low.set_value(np.float32(-0.5))
+    rounder.high.set_value(np.float32(1.5))
+
+    def read(x: Any) -> Any:
+        with rounding(4, is_training=False):
+            return rounder.rounded(x)
+
+    x = jax.ShapeDtypeStruct((3, 2), np.float32)
+    with named_rounding():
+        (only,) = jax.make_jaxpr(read)(x).eqns
+    assert only.primitive.name == "in_levels"
+    assert only.params == {"low": -0.5, "high": 1.5, "bits": 4}
+    assert only.outvars[0].aval.shape == (3, 2)
+    assert len(jax.make_jaxpr(read)(x).eqns) > 5
 
 
 def test_ranges_follow_the_batches_and_the_answers_of_a_row_depend_on_no_other(
@@ -151,3 +192,19 @@ def test_models_with_other_products_are_refused(model: dict[str, Any], sentence:
     training = a_training(model=model, compression={"activations": {"bits": 4}})
     with pytest.raises(HpoError, match=rf"compression\.activations\.bits: .* {sentence}"):
         abstract_model(split(training, _data((6,)), "cpu")[0])
+    # So does the check of a spec, which builds no model.
+    ((path, text),) = clashes(training)
+    assert path == ("compression", "activations", "bits")
+    assert text == (
+        f"rounds what dense layers and convolutions read, and {model['name']} multiplies by "
+        "weights of other layers, too: use another model, or remove compression.activations.bits"
+    )
+
+
+def test_the_models_that_a_check_refuses_are_those_with_other_products() -> None:
+    refused = {name for name, entry in MODELS.items() if "other products" in entry.needs}
+    assert refused == {"realmlp", "tabm", "rnn"}
+    for name in {*SMALL_MODELS} - refused:
+        model = {"name": name, **SMALL_MODELS[name]}
+        training = a_training(model=model, compression={"activations": {"bits": 4}})
+        assert [*clashes(training)] == []

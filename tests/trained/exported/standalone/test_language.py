@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from hpo.trained.exported.folder import export_onnx
+from hpo.trained.exported.standalone import language, predict
 from hpo.trained.exported.standalone.language import Model, TextError
 from hpo.trained.kinds.text import prompt_in, written
 from hpo.trained.model import Model as Trained
@@ -116,3 +118,8 @@ def test_mistakes_are_told_in_a_line(cats: tuple[Path, Trained], tmp_path: Path)
         assert "Traceback" not in result.stderr
     with pytest.raises(TextError, match="does not know"):
         Model(folder / "out").encode("cat!")
+
+
+def test_both_scripts_choose_the_same_instructions_for_int8() -> None:
+    # Each is the only script of its folder, so that they cannot import one another.
+    assert inspect.getsource(language.engine_options) == inspect.getsource(predict.engine_options)
