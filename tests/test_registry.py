@@ -129,7 +129,7 @@ print(repr(DataSpec.model_validate({"dataset": {"lines": "a.txt"}}).dataset))
             "model",
             "net",
             {"needs": ("whole btach",)},
-            "unknown need 'whole btach': use whole batch, same depth, images, numbers, statistics.",
+            "unknown need 'whole btach': use whole batch, same depth, images, numbers, statis",
         ),
         ("optimizer", "net", {"needs": ("images",)}, "unknown need 'images': use layers, start, g"),
         ("metric", "net", {"needs": ("layers",)}, "need 'layers': leave needs out of a metric."),
