@@ -105,11 +105,12 @@ def export_model(
 
 
 def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
+    from hpo.spec.words import count_text
     from hpo.trained.exported.comparing import loss_text
 
     print_line(
-        f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
-        f"{found.difference:.2g}"
+        f"{out}: {found.size:,} bytes; {count_text(found.rows, 'row')} compared, and the largest "
+        f"difference is {found.difference:.2g}"
     )
     if found.units is not None:
         print_line(
