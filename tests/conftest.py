@@ -25,6 +25,11 @@ settings.load_profile("hpo")
 # Set before JAX is first used: the smallest machine that we support has two cores.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
+# Each process of pytest-xdist has a core. Several threads of NumPy or scikit-learn wait for each
+# other at full speed: on a busy machine, small fits took five times as long.
+for _library in ("MKL", "OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
 compiling.begin()
 
 # Each process that a test starts would compile all our modules again, which takes half a second,

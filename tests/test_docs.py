@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -263,11 +264,17 @@ def test_a_config_searched_as_shipped_gives_the_result_in_its_header(name, hpo):
     assert float(low) - row <= float(best[1]) <= float(high or low) + row
 
 
+@cache
+def reference_paths() -> set[str]:
+    """The paths of the pages that are made of the code."""
+    return {f"docs/reference/{name}" for name in reference_pages()}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_every_link_to_a_file_leads_somewhere(path):
     text = (ROOT / path).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    made = {f"docs/reference/{name}" for name in reference_pages()}
+    made = reference_paths()
     lost = [
         link
         for link in links

@@ -12,6 +12,7 @@ from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
 from hpo.spec.code.own_command import command_line
 from hpo.spec.load import require_search, require_single
+from hpo.spec.sections.compression.teacher import trial_of
 
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
     from hpo.study.storage.journal import Listener
+    from hpo.study.surroundings import Surroundings
     from hpo.trained.ensembles.write import Ensembled
     from hpo.trained.save import Trained
 
@@ -70,6 +72,7 @@ def run_search(
         url, device, starts_over=new, explains=explain, profile=profile, trusts_code=trust_code
     )
     check_memory(experiment, around.data_home, around.data_cache)
+    experiment = _with_teacher(experiment, around, display.say)
     from hpo.study.run import run_study  # imports JAX
 
     return run_study(experiment, around, display.watch, display.say, stop, listen)
@@ -104,8 +107,9 @@ def run_training(
             f"{experiment.name}: is a command, which keeps its own model: run "
             f"{command_line(training)} in {experiment.folder.resolve() / training.command.folder}."
         )
-    around = surroundings(default_storage(), device, trusts_code=trust_code)
+    around = surroundings(experiment.study.storage, device, trusts_code=trust_code)
     check_memory(experiment, around.data_home, around.data_cache)
+    experiment = _with_teacher(experiment, around, display.say)
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
@@ -114,11 +118,25 @@ def run_training(
     )
 
 
+def _with_teacher(
+    experiment: Experiment, around: Surroundings, say: Callable[[str], None]
+) -> Experiment:
+    """The experiment with a folder as its teacher where it names a trial of a study."""
+    if trial_of(experiment.training) is None:
+        return experiment
+    from hpo.api.winning import with_teacher  # imports the database
+
+    return with_teacher(experiment, around, say)
+
+
 def run_ensemble(
     trials: Sequence[Winner],
     objective: Objective,
     folder: Path,
-    show: Callable[[Winner], AbstractContextManager[TrainingDisplay]],
+    displays: tuple[
+        Callable[[], AbstractContextManager[SearchDisplay]],
+        Callable[[Winner], AbstractContextManager[TrainingDisplay]],
+    ],
     say: Callable[[str], None],
     stop: StopRequest,
     *,
@@ -130,8 +148,9 @@ def run_ensemble(
 ) -> Ensembled:
     """Train the best trials of a study in this process and keep their mean in `folder`.
 
-    `show` gives the display of the training of each. The shares in the mean are greedy, by the
-    objective on validation, or equal with `mean`. With `soup` the mean is of their weights.
+    `displays` give that of all which train together, and that of one which trains alone. The shares
+    in the mean are greedy, by the objective on validation, or equal with `mean`. With `soup` the
+    mean is of their weights.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -141,13 +160,14 @@ def run_ensemble(
     for one in trials:
         check_memory(one.experiment, around.data_home, around.data_cache)
     from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
+    from hpo.study.ensembles.members import Displays
 
     return ensemble_to_folder(
         trials,
         objective,
         folder,
         around,
-        show,
+        Displays(*displays),
         say,
         stop,
         is_replaced=force,

@@ -1,20 +1,34 @@
-"""The winner of a study, for a spec that was searched and is to be trained."""
+"""The winner of a study, for a spec that was searched and is to be trained.
+
+So is a teacher that is a trial of a study: `compression.teacher.from: {study: digits, trial: 7}`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
 from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, require_search
+from hpo.spec.marks import with_leaves
+from hpo.spec.sections.compression.teacher import TEACHER_FROM, TrialOf, trial_of
 from hpo.spec.sections.goal import Objective
+from hpo.spec.words import shown
 from hpo.study.kept.files import KeptTrial
+from hpo.study.signals import StopRequest
+from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
+from hpo.study.surroundings import Surroundings
+from hpo.trained.save import METRICS_FILE
 
 
 class Winner(NamedTuple):
@@ -77,3 +91,75 @@ def best_trials(
         for number in (one.trial.number,)
     ]
     return tuple(found), require_search(exports[0].experiment).goal.first
+
+
+def with_teacher(
+    experiment: Experiment, around: Surroundings, say: Callable[[str], None]
+) -> Experiment:
+    """The experiment with a folder as its teacher where it names a trial of a study.
+
+    The folder lies beside the database, as `hpo.db.teachers/digits/trial-7-<hash>`. It is written
+    once, from the weights that the search has kept: nothing is trained. A study that is resumed
+    keeps the folder that it began with, also where another trial is the best one by now.
+
+    Raises:
+        HpoError: for a study or trial that is not there, and one whose weights are not kept.
+    """
+    named = trial_of(experiment.training)
+    if named is None:
+        return experiment
+    home = CheckpointFolder.beside(around.storage, named.study, "teachers").path
+    place = None
+    if named.trial is None and experiment.search is not None and not around.starts_over:
+        place = _earlier(experiment, around.storage, home)
+    if place is None:
+        place = _taken(named, home, around, say)
+    path = os.path.relpath(place, experiment.folder)
+    document: Any = copy.deepcopy(dict(experiment.document))
+    document["compression"]["teacher"]["from"] = path
+    training: Any = with_leaves(experiment.training, {TEACHER_FROM: path})
+    return replace(experiment, training=training, document=document)
+
+
+def _earlier(experiment: Experiment, storage: str, home: Path) -> Path | None:
+    """The folder below `home` that is the teacher of the stored study of this name, if any."""
+    try:
+        with Storage.read(storage) as database:
+            found = database.find(experiment.name)
+    except NothingStoredError:
+        return None
+    document: Any = {} if found is None else found.document
+    path = document.get("compression", {}).get("teacher", {}).get("from")
+    place = (experiment.folder / path).resolve() if isinstance(path, str) else None
+    return place if place is not None and place.parent == home.resolve() else None
+
+
+def _taken(named: TrialOf, home: Path, around: Surroundings, say: Callable[[str], None]) -> Path:
+    """The folder of the model of a trial, written unless it is there."""
+    from hpo.study.train import NotKeptError, train_to_folder  # imports JAX
+
+    study = Study(named.study, around.storage)
+    found = study.exported(named.trial, trust_code=around.trusts_code)
+    check_known(found.experiment, found.tried, around.typed, is_trusted=around.trusts_code)
+    number = found.trial.number
+    kept = study.kept(number)
+    place = home / f"trial-{number}-{_hash(kept)}"
+    if not (place / METRICS_FILE).is_file():
+        one = load_document(found.document, Path.cwd(), [])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        request = around, lambda _: None, say, StopRequest()
+        try:
+            train_to_folder(one, place, *request, kept=kept, only_kept=True)
+        except NotKeptError:
+            raise NotKeptError(
+                f"{TEACHER_FROM}: no weights that fit here are kept of trial {number} of "
+                f"{shown(named.study)}: run hpo export {named.study} --trial {number} -o "
+                "teacher.yaml and hpo train teacher.yaml -o teacher, and write from: teacher."
+            ) from None
+        say(f"The teacher is trial {number} of {named.study}, in {place}.")
+    return place
+
+
+def _hash(kept: KeptTrial) -> str:
+    """A short hash of the results of a trial: a study that started over has other trials."""
+    return sha256(repr([sorted(one.items()) for one in kept.metrics]).encode()).hexdigest()[:8]

@@ -377,7 +377,7 @@ def ensemble(
             trials,
             objective,
             folder,
-            _showing(study, trials, say, is_quiet=quiet),
+            _displays(study, say, is_quiet=quiet),
             say,
             stop,
             device=device,
@@ -413,19 +413,22 @@ def _about(trials: Sequence[Winner], how: str) -> str:
     return "\n".join([how, *specs])
 
 
-def _showing(
-    study: str, trials: Sequence[Winner], say: Callable[[str], None], *, is_quiet: bool
-) -> Callable[[Winner], EpochDisplay]:
-    """A function that gives the display of the training of a trial."""
+def _displays(study: str, say: Callable[[str], None], *, is_quiet: bool) -> tuple[Any, Any]:
+    """What gives the display of trials that train together, and that of one that trains alone."""
+    from hpo.report.live import Display, display_for
     from hpo.report.training import EpochDisplay
+    from hpo.spec.sections.goal import Objective
 
-    def show(trial: Winner) -> EpochDisplay:
-        say(f"Trains trial {trial.number} ({trials.index(trial) + 1} of {len(trials)}).")
+    def together() -> Display:
+        return display_for(stderr(), Objective(minimize="loss"), is_quiet=is_quiet)
+
+    def alone(trial: Winner) -> EpochDisplay:
+        say(f"Trains trial {trial.number}.")
         train: Any = trial.experiment.training.train
         epochs = getattr(train, "until", None) or train.epochs
         return EpochDisplay(stderr(), f"{study}, trial {trial.number}", epochs, is_quiet)
 
-    return show
+    return together, alone
 
 
 def _saying(*, is_quiet: bool) -> Callable[[str], None]:

@@ -249,11 +249,7 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
-    if folder_of(training.model) is not None:
-        values["model"]["from"] = _moved_path(values["model"]["from"], experiment.folder, folder)
-    if teacher_of(training) is not None:
-        teacher = values["compression"]["teacher"]
-        teacher["from"] = _moved_path(teacher["from"], experiment.folder, folder)
+    _move_models(values, training, experiment.folder, folder)
     for path, section in code_sections(training):
         if isinstance(section, CompiledCode):
             *outer, name = path.split(".")
@@ -312,6 +308,14 @@ def _fix_epochs(train: dict[str, Any], epoch: int) -> None:
         train["until"] = epoch
 
 
+def _move_models(values: Any, training: Any, start: Path, folder: Path) -> None:
+    """Let the folders of trained models in a document be found from `folder`."""
+    if folder_of(getattr(training, "model", None)) is not None:
+        values["model"]["from"] = _moved_path(values["model"]["from"], start, folder)
+    if (name := teacher_of(training)) is not None:
+        values["compression"]["teacher"]["from"] = _moved_path(name, start, folder)
+
+
 def _task_document(
     experiment: Experiment, lineage: Lineage, folder: Path, together: int
 ) -> dict[str, Any]:
@@ -330,6 +334,7 @@ def _task_document(
     values["task"] = _moved_code(training.task.own, values["task"], experiment.folder, folder)
     if "data" in values:
         values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
+    _move_models(values, training, experiment.folder, folder)
     return {"name": experiment.name, **values}
 
 
@@ -487,12 +492,9 @@ def write_front(folder: Path, exports: Sequence[tuple[Path, Export]], *, replace
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HpoError(
-            f"--front {folder}: cannot be made ({error.strerror}): give another."
-        ) from error
-    taken = [file for file, _ in exports if file.exists()]
-    if taken and not replace:
+    except OSError as why:
+        raise HpoError(f"--front {folder}: cannot be made ({why.strerror}): give another.") from why
+    if (taken := [file for file, _ in exports if file.exists()]) and not replace:
         raise HpoError(f"--front {folder}: {taken[0].name} exists: give another, or --force.")
     for file, export in exports:
         write_new(file, export.text, replace=True)

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.backends.teacher import teacher_plan
+from hpo.study.executors.messages import DataReference
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -70,7 +71,46 @@ from hpo.trained.save import (
 from hpo.trial import is_finite
 
 if TYPE_CHECKING:
-    from hpo.study.kept.files import KeptTrial  # imports the database, which hpo train needs not
+    from hpo.study.kept.files import (
+        Kept,
+        KeptTrial,
+    )  # imports the database, which hpo train needs not
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A configuration that can train: its training and its data, once both are known to fit.
+
+    `provenance` is what its bits depend on besides.
+    """
+
+    experiment: Experiment
+    training: Any
+    data: DataSet
+    reference: DataReference
+    provenance: Provenance
+
+    @property
+    def objective(self) -> Objective:
+        """What judges the epochs: the first objective of a search, else the validation loss."""
+        search = self.experiment.search
+        return Objective(minimize="loss") if search is None else search.goal.first
+
+    def about(self, *, is_refit: bool = False) -> dict[str, Any]:
+        """All that the bits of the training depend on, as plain values."""
+        return about_training(self.experiment, self.objective, self.provenance, is_refit=is_refit)
+
+    def settled(
+        self, point: Point | None, around: Surroundings, say: Callable[[str], None]
+    ) -> Ready:
+        """The same in a precision, which a `point` of the training may have measured."""
+        if not isinstance(self.training, Training):
+            return self
+        device = local_devices(around.device)[0]
+        experiment = self.experiment if point is None else point.settled(self.experiment)
+        experiment = settled_precision(experiment, self.data, device, around.cache, say)
+        precision = {"train.precision": experiment.training.train.precision}
+        return replace(self, experiment=experiment, training=with_leaves(self.training, precision))
 
 
 def train_to_folder(
@@ -84,6 +124,7 @@ def train_to_folder(
     is_refit: bool = False,
     kept: KeptTrial | None = None,
     must_converge: bool = False,
+    only_kept: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
@@ -92,8 +133,8 @@ def train_to_folder(
 
     `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
     over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights that a search has `kept` of the trial are taken as they are. A training that diverges
-    replaces no model, and with `must_converge` writes none.
+    Weights that a search has `kept` are taken as they are, and with `only_kept` nothing trains. A
+    training that diverges replaces no model, and with `must_converge` writes none.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -106,51 +147,55 @@ def train_to_folder(
     start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
-    training, data = _made_ready(experiment, around, device, say)
-    provenance = _provenance_of(experiment, training, data, device)
-    about = about_training(experiment, _objective_of(experiment), provenance, is_refit=is_refit)
+    ready = made_ready(experiment, around, say, datasets_of(experiment, around))
+    about = ready.about(is_refit=is_refit)
     checkpoint = Checkpoint(folder, about, experiment.study.checkpoint_seconds)
-    point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, provenance)
+    point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, ready)
     start -= point.seconds if point else 0.0
-    experiment, training = _settled(experiment, training, point, data, device, around, say)
-    runs = Runs(training, data, device.platform, _objective_of(experiment))
-    point = _taken_up(runs, point, say)
-    pool = _pool(runs, training, data, device, around.cache, point, say)
+    ready = ready.settled(point, around, say)
+    runs = Runs(ready.training, ready.data, device.platform, ready.objective)
+    point = _taken_up(runs, point, say, only_kept)
+    pool = Pool(device, compiler := Compiler(around.cache))
+    _load(pool, compiler, runs, ready, point, say)
     stop.begin()
-
     look = _looking(runs, pool, checkpoint, stop, folder, start)
     _train(runs, pool, watch, say, look)
     model = runs.model(time.monotonic() - start)
     if is_refit:
         whole = load_whole(experiment.training.data, experiment.folder, around.data_home)
         epochs = best_epochs(list(runs.curves))
-        one = refit(training, whole, epochs, pool, runs.states.get(REFIT), look)
+        one = refit(ready.training, whole, epochs, pool, runs.states.get(REFIT), look)
         model = _refitted(model, one, whole, time.monotonic() - start)
     look()
     stop.end()  # the model is saved whole
     if must_converge or (folder / METRICS_FILE).exists():
         _check_converged(folder, model, checkpoint)
-    trained = _saved(folder, experiment, model, provenance)
+    trained = _saved(folder, ready, model)
     checkpoint.delete()
     return trained
 
 
-def _settled(
-    experiment: Experiment,
-    training: Any,
-    point: Point | None,
-    data: DataSet,
-    device: Any,
-    around: Surroundings,
-    say: Callable[[str], None],
-) -> tuple[Experiment, Any]:
-    """An experiment and its training with a precision, which a `point` of it may have measured."""
-    if not isinstance(training, Training):
-        return experiment, training
-    experiment = experiment if point is None else point.settled(experiment)
-    experiment = settled_precision(experiment, data, device, around.cache, say)
-    settled = experiment.training.train.precision
-    return experiment, with_leaves(training, {"train.precision": settled})
+def save_end(
+    ready: Ready, end: Kept, folder: Path, pool: Pool, compiler: Compiler, seconds: float
+) -> bool:
+    """Save the model of a training whose `end` is known, as `train_to_folder` does; False where
+    its states do not fit.
+
+    `seconds` are those that it took. A `pool` serves many models one after the other.
+    """
+    point = Point.of_kept(end)
+    runs = Runs(ready.training, ready.data, pool.place.platform, ready.objective)
+    if not runs.can_go_on(point):
+        return False
+    runs.go_on(point)
+    _load(pool, compiler, runs, ready, None, _ignore)
+    _train(runs, pool, _ignore, _ignore, lambda: None)
+    _saved(folder, ready, runs.model(seconds))
+    return True
+
+
+def _ignore(_: Any) -> None:
+    """Tells nobody."""
 
 
 def _check_converged(folder: Path, model: Model, checkpoint: Checkpoint) -> None:
@@ -168,29 +213,42 @@ def _check_converged(folder: Path, model: Model, checkpoint: Checkpoint) -> None
     )
 
 
-def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
+def _kept_point(kept: KeptTrial | None, ready: Ready) -> Point | None:
+    end = kept_end(kept, ready)
+    return None if end is None else Point.of_kept(end)
+
+
+def kept_end(kept: KeptTrial | None, ready: Ready) -> Kept | None:
     """The end of the trial that a search has kept, if data, code, libraries and the kind of
     device are the same."""
     found = None if kept is None else kept.read()
     if found is None:
         return None
-    told, now = found.provenance, provenance.to_document()
+    told, now = found.provenance, ready.provenance.to_document()
     is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
     # `8 x NVIDIA H100 (gpu)` and `1 x NVIDIA H100 (gpu)` are of one kind.
     is_same &= _kind(told.get("device")) == _kind(now["device"])
     # A study may name more files than one of its trials does, and from another folder.
     for part in ("code", WEIGHTS):
         is_same &= {*now.get(part, {}).values()} <= {*told.get(part, {}).values()}
-    return Point.of_kept(found) if is_same else None
+    return found if is_same else None
 
 
 def _kind(devices: Any) -> str:
     return str(devices).partition(" x ")[2]
 
 
-def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
+class NotKeptError(HpoError):
+    """A search has kept no weights of a trial, or none that fit the data and libraries here."""
+
+
+def _taken_up(
+    runs: Runs, point: Point | None, say: Callable[[str], None], only_kept: bool
+) -> Point | None:
     """The point from which the runs go on, if any; kept weights of other shapes are none."""
     if point is None or (point.trial is not None and not runs.can_go_on(point)):
+        if only_kept:
+            raise NotKeptError("the weights of the trial are not kept.")
         return None
     runs.go_on(point)
     done = len(runs.curve())
@@ -204,16 +262,6 @@ def _check_refit(training: Any) -> None:
         raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
     if teacher_of(training) is not None:
         raise HpoError("--refit: a teacher answers for the rows of each fold: leave --refit out.")
-
-
-def _provenance_of(experiment: Experiment, training: Any, data: DataSet, device: Any) -> Provenance:
-    return Provenance(
-        library_versions(),
-        describe([device]),
-        data.fingerprint,
-        code_of(training),
-        weights_of(experiment),
-    )
 
 
 def _looking(
@@ -231,37 +279,35 @@ def _looking(
     return look
 
 
-def _pool(
+def _load(
+    pool: Pool,
+    compiler: Compiler,
     runs: Runs,
-    training: Any,
-    data: DataSet,
-    device: Any,
-    cache: Path | None,
+    ready: Ready,
     point: Point | None,
     say: Callable[[str], None],
-) -> Pool:
-    """A pool with the program of the runs, and as many lanes as they had before a stop."""
-    compiler = Compiler(cache)
-    pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
-    plan = _as_kept(wanted, training, compiler, runs.program)
+) -> None:
+    """Load the program of the runs into a pool, with as many lanes as they had before a stop."""
+    wanted = plan_of(ready.training, pool.place.platform)
+    plan = _as_kept(wanted, ready.training, compiler, runs.program)
     if point is not None and point.lanes:
         plan = replace(plan, lanes=point.lanes)
-    found = pool.load(runs.program, Plans(plan), data)
+    found = pool.load(runs.program, Plans(plan), ready.data)
     if found.lanes < wanted.lanes:
-        say(_fewer(found))
-    return pool
+        say(fewer_text(found))
 
 
-def _saved(folder: Path, experiment: Experiment, model: Model, provenance: Provenance) -> Trained:
+def _saved(folder: Path, ready: Ready, model: Model) -> Trained:
     """The result of a training, once its folder is written."""
     trained, weights, transforms, data = model
+    experiment = ready.experiment
     # The outputs of a task of one's own mean something to its code alone.
     texts = {}
     if not isinstance(experiment.training, TaskTraining):
         told = Description.of(data)
         card = card_of(experiment.name, told, trained, data.fingerprint)
         texts = {MODEL_FILE: json.dumps(told.to_plain()) + "\n", CARD_FILE: card}
-    document = provenance.to_document()
+    document = ready.provenance.to_document()
     save_trained(folder, experiment, weights, trained, document, transforms, texts)
     return trained
 
@@ -278,19 +324,31 @@ def _refitted(members: Model, one: Refit, whole: DataSet, seconds: float) -> Mod
     return Model(trained, {"all": one.weights}, {"all": whole.transform.to_arrays()}, whole)
 
 
-def _made_ready(
-    experiment: Experiment, around: Surroundings, device: Any, say: Callable[[str], None]
-) -> tuple[Any, DataSet]:
-    """The training of a spec and its data, once both are known to fit."""
-    training: Any = experiment.training
-    check_exported(training, is_trusted=around.trusts_code)
-    tell_code(training, say)
-    datasets = DataSets(
+def datasets_of(experiment: Experiment, around: Surroundings) -> DataSets:
+    """The data sets of a training, of which each is read once."""
+    return DataSets(
         experiment.folder,
         around.data_home,
         DataCache(around.data_cache),
         teacher_plan(experiment, trusts_code=around.trusts_code),
     )
+
+
+def made_ready(
+    experiment: Experiment,
+    around: Surroundings,
+    say: Callable[[str], None],
+    datasets: DataSets,
+) -> Ready:
+    """The training of a spec and its data, once both are known to fit.
+
+    Raises:
+        HpoError: where they do not.
+    """
+    training: Any = experiment.training
+    device = local_devices(around.device)[0]
+    check_exported(training, is_trusted=around.trusts_code)
+    tell_code(training, say)
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)
         check_task(training, data, device)
@@ -311,7 +369,17 @@ def _made_ready(
         training = with_start(training, data, experiment.folder)
     for note in data.notes:
         say(note)
-    return training, data
+    provenance = Provenance(
+        library_versions(),
+        describe([device]),
+        data.fingerprint,
+        code_of(training),
+        weights_of(experiment),
+    )
+    # An own task has data of another section, or none.
+    is_own = isinstance(training, TaskTraining)
+    reference = DataReference(None, "") if is_own else datasets.reference(training.data)
+    return Ready(experiment, training, data, reference, provenance)
 
 
 def _train(
@@ -336,7 +404,7 @@ def _train(
         except jax.errors.JaxRuntimeError as error:
             if not is_exhausted(error):
                 raise
-            say(_fewer(pool.halve()))
+            say(fewer_text(pool.halve()))
             runs.start_over()
     kept = runs.kept_epoch
     if not runs.are_at(kept):
@@ -345,13 +413,7 @@ def _train(
         _train(runs, pool, lambda _: None, say, look)
 
 
-def _objective_of(experiment: Experiment) -> Objective:
-    """What judges the epochs: the first objective of a search, else the validation loss."""
-    search = experiment.search
-    return Objective(minimize="loss") if search is None else search.goal.first
-
-
-def _plan_of(training: Training, platform: str) -> Plan:
+def plan_of(training: Training, platform: str) -> Plan:
     """How the runs train: as the spec says, or by the usual plan.
 
     Plans are not measured here, because the last bits depend on the form.
@@ -374,7 +436,8 @@ def _as_kept(plan: Plan, training: Training, compiler: Compiler, program: AnyPro
     return replace(plan, lanes=max(plan.lanes, kept))
 
 
-def _fewer(plan: Plan) -> str:
+def fewer_text(plan: Plan) -> str:
+    """Says that a plan has fewer lanes than a training was to have."""
     count = count_text(plan.lanes, "lane")
     bits = ", so the last bits may differ from those of its study" if plan.form == "vmap" else ""
     return f"The memory has run out: training goes on with {count}{bits}."

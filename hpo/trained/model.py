@@ -197,6 +197,20 @@ class Model:
         """The compiled function from a member's weights and a batch of examples to outputs."""
         return answering(self.program, self.training)
 
+    @cached_property
+    def next_chances(self) -> Any:
+        """The compiled function from a member's weights, a row of tokens `[1, T]` and a place in it
+        to the chances of the next token.
+        """
+        outputs_of = self.outputs_of
+
+        @jax.jit
+        def chances(weights: Any, row: Any, place: Any) -> Any:
+            # What follows a place changes nothing there, so a short prompt needs no row of its own.
+            return jax.nn.softmax(outputs_of(weights, row)[0, place].astype(np.float32))
+
+        return chances
+
     def outputs(self, member: Member, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
         """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`."""
         parts, batch = [], max(batch, LEAST_BATCH)

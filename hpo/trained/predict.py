@@ -19,6 +19,7 @@ from hpo.data.source import Source
 from hpo.errors import HpoError
 from hpo.spec.sections.data import TableFile, Task
 from hpo.spec.sections.split import TimeSplit
+from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.kinds.series import forecast_names, new_series
@@ -126,7 +127,21 @@ def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
     if isinstance(data, Path):
         texts = [column.name for column in model.description.features.texts]
         return new_table(data, model.training.data, texts)
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        raise HpoError(
+            f"{model.folder}: answers for a file or a DataFrame, not for {type(data).__name__}: "
+            "give one of these."
+        )
     rows, where = data.reset_index(drop=True).rename(columns=str), Path(FRAME)
+    names = rows.columns
+    if names.has_duplicates:
+        twice = names[names.duplicated()][0]
+        count = int((names == twice).sum())
+        raise HpoError(
+            f"{FRAME}: {count} columns are named {shown(str(twice))}: rename all but one."
+        )
     return Table(where, rows, Rows([FileRows(where, len(rows))]))
 
 

@@ -19,6 +19,7 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
+from hpo.spec.sections.compression.section import Compression
 from hpo.spec.sections.compression.teacher import ENSEMBLE_FILE as ENSEMBLE_FILE
 
 if TYPE_CHECKING:
@@ -338,7 +339,7 @@ def plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | N
 
 def _save_weights(path: Path, weights: Mapping[str, Any], experiment: Experiment) -> None:
     compression = getattr(experiment.training, "compression", None)
-    if compression is not None and compression.packs:
+    if isinstance(compression, Compression) and compression.packs:
         from hpo.trained.packed import write_packed  # imports NumPy
 
         write_packed(path, weights, compression)

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from hpo.api.study import Study
 from hpo.spec.sections.goal import Goal, Objective
@@ -52,3 +53,63 @@ def test_a_damaged_database_is_named_where_its_spec_is_to_be_trained(hpo, spec, 
     assert refused.code == 2
     assert "hpo.db" in refused.err
     assert "may vary" not in refused.err
+
+
+def a_student(flowers, **teacher):
+    section = {"model": {"name": "mlp", "widths": [4]}, "compression": {"teacher": teacher}}
+    return yaml.safe_dump({**flowers, **section, "name": "small"})
+
+
+def test_a_trial_whose_weights_are_kept_teaches_and_a_resumed_study_keeps_it(
+    hpo, spec, flowers, tmp_path
+):
+    (tmp_path / "small.yaml").write_text(a_student(flowers, **{"from": {"study": "flowers"}}))
+    nothing = hpo("search", "small.yaml")
+    flowers["search"]["keep_weights"] = 1
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    best = Study("flowers").best.number
+    first = hpo("search", "small.yaml")
+    (folder,) = (tmp_path / "hpo.db.teachers" / "flowers").iterdir()
+    hpo("search", "flowers.yaml", "--quiet", "--set", "search.trials=12")
+    assert Study("flowers").best.number != best
+    again = hpo("search", "small.yaml", "--set", "search.trials=4")
+    hpo("export", "small", "-o", "best.yaml")
+    trained = hpo("train", "best.yaml", "-o", "model", "--quiet")
+    alone = {name: part for name, part in flowers.items() if name not in ("space", "search")}
+    (tmp_path / "single.yaml").write_text(a_student(alone, **{"from": {"study": "flowers"}}))
+    single = hpo("train", "single.yaml", "-o", "one", "--quiet")
+
+    assert nothing.code == 2
+    assert "no study database at hpo.db" in nothing.err
+    assert first.code == 0, first.err
+    assert f"Uses the weights that the search kept for trial {best}; it is not" in first.err
+    assert f"The teacher is trial {best} of flowers, in" in first.err
+    assert folder.name.startswith(f"trial-{best}-")
+    assert again.code == 0, again.err
+    assert len(Study("small").trials) == 4
+    assert trained.code == 0, trained.err
+    written = yaml.safe_load((tmp_path / "best.yaml").read_text())["compression"]["teacher"]["from"]
+    assert (tmp_path / written) == folder
+    winner = max(Study("small").trials, key=lambda one: one.value).value
+    told = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    assert told["validation"]["accuracy"] == winner
+    assert single.code == 0, single.err
+    assert len([*folder.parent.iterdir()]) == 2  # that one is taught by the best trial of now
+
+
+def test_a_trial_without_kept_weights_is_no_teacher_and_trains_nothing(
+    hpo, spec, flowers, tmp_path
+):
+    hpo("search", "flowers.yaml", "--quiet")
+    (tmp_path / "small.yaml").write_text(
+        a_student(flowers, **{"from": {"study": "flowers", "trial": 1}})
+    )
+    refused = hpo("search", "small.yaml")
+    other = hpo("search", "small.yaml", "--set", "compression.teacher.from.trial=7")
+
+    assert refused.code == 2
+    assert "no weights that fit here are kept of trial 1 of 'flowers': run hpo exp" in refused.err
+    assert not list(tmp_path.glob("hpo.db.teachers/flowers/*"))
+    assert other.code == 2
+    assert "study 'flowers' has no trial 7: its trials are 0 to 2." in other.err

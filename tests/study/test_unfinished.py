@@ -140,8 +140,8 @@ def test_a_stopped_training_says_where_it_goes_on_and_ends_like_one_never_stoppe
 
 
 def weights_of(folder: Path) -> dict[str, bytes]:
-    """The bytes of each array of a trained folder."""
-    found = {}
+    """The bytes of each array of a trained folder, or of all of them where they are packed."""
+    found = {file.name: file.read_bytes() for file in (folder / "weights").glob("packed.bin")}
     with orbax.StandardCheckpointer() as checkpointer:
         for file in (folder / "weights").rglob("_METADATA"):
             tree = checkpointer.restore(file.parent.resolve())
@@ -171,6 +171,15 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         (),
     ),
     "one lane at a time": ({"train": {"epochs": 100, "seeds": 3, "lanes": 1, "form": "map"}}, ()),
+    "gradual pruning": (
+        {
+            "train": {"epochs": 200, "metrics": ["nonzero"]},
+            "compression": {
+                "sparsity": {"name": "magnitude", "share": 0.75, "begin": 0.0, "end": 1.0}
+            },
+        },
+        (),
+    ),
     "a refit after folds": (
         {"data": {**SPEC["data"], "folds": 2}, "train": {"epochs": 100, "schedules": PLATEAU}},
         ("--refit",),

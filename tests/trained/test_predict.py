@@ -41,6 +41,22 @@ def test_answers_are_the_same_from_every_format(churn: Path, model: Model, tmp_p
         pd.testing.assert_frame_equal(other, found[0], check_exact=True)
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (None, "answers for a file or a DataFrame, not for NoneType: give one of these"),
+        ({"age": [1]}, "answers for a file or a DataFrame, not for dict: give one of these"),
+        ([[1, 2]], "the DataFrame: 2 columns are named 'age': rename all but one"),
+    ],
+)
+def test_what_is_no_table_or_has_a_column_twice_is_one_sentence(
+    churn: Path, data: Any, told: str
+) -> None:
+    rows = pd.DataFrame(data, columns=["age", "age"]) if isinstance(data, list) else data
+    with pytest.raises(HpoError, match=told):
+        hpo.load(churn / "model").predict(rows)
+
+
 def test_progress_counts_the_rows(churn: Path, model: Model) -> None:
     seen: list[int] = []
     for _ in answers(model, read_new(model, churn / "table.csv"), watch=seen.append):

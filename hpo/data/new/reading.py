@@ -23,6 +23,8 @@ ENDINGS = {
     "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".feather"),
 }
+# Files of other programs, which would be read as text.
+_NO_TABLES = (".json", ".npy", ".npz", ".ods", ".pickle", ".pkl", ".xls", ".xlsx", ".zip")
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -61,7 +63,11 @@ def format_of(path: Path, like: DataSpec) -> str:
         if name.endswith(endings):
             return key
     own = like.dataset.key if isinstance(like.dataset, TableFile) else None
-    if own is None or (path.is_dir() and own not in ("parquet", "arrow")):
+    if (
+        own is None
+        or name.endswith(_NO_TABLES)
+        or (path.is_dir() and own not in ("parquet", "arrow"))
+    ):
         known = ", ".join(endings[0] for endings in ENDINGS.values())
         raise DataError(
             f"{path}: its name says no format of a table: give a file that ends in {known}."

@@ -145,7 +145,8 @@ def _quantities(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(column.dtype):
+    types = pd.api.types
+    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
         found: np.ndarray = column.to_numpy(np.float64)
         return found
     texts = as_texts(column).astype(object)

@@ -17,10 +17,10 @@ from hpo.engine.energy import Meter
 from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.pools.occupant import Changes, EpochReport, Occupant
 from hpo.engine.pools.streaming import (
+    Copies,
     Course,
     Stream,
     budget_bytes,
-    data_bytes,
     over_pieces,
     placement_of,
 )
@@ -32,10 +32,10 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.task_program import AnyProgram
 from hpo.engine.techniques import check_techniques
-from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
+from hpo.engine.training.batches import Batch, DeviceData, whole_rows
 from hpo.engine.training.compression.sparsity import is_sparse
 from hpo.engine.training.metrics.scored import MetricError
-from hpo.engine.training.task import Progress, Tally, Task, task_of
+from hpo.engine.training.task import Progress, Tally, Task, evaluating, task_of
 from hpo.engine.training.techniques.schedules import ScheduledNumbers
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
@@ -62,7 +62,7 @@ class Pool:
         self.joules: Mapping[Run, float] = {}
         self._meter = Meter() if meter is None else meter
         self._compiler = compiler
-        self._copies = _Copies(place)
+        self._copies = Copies(place)
         self.part_seconds: dict[AnyProgram, float] = {}  # of a micro-batch, the minimum
         self._part_seconds: float | None = None  # of a micro-batch in the last round
         self._occupants: list[Occupant | None] = []
@@ -238,7 +238,7 @@ class Pool:
         return self._task.thresholds(data, self._tally(index, data.validation).scores)
 
     def _tally(self, index: int, split: Split) -> Tally:
-        lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
+        lane, one_lane = self.take(index), evaluating(self._program)
         knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
         if self._task.is_whole:
             rows = jax.device_put(whole_rows(split), device)
@@ -459,36 +459,6 @@ class Pool:
         occupant = self._occupants[index]
         assert occupant is not None, f"lane {index} is empty"
         return occupant
-
-
-class _Copies:
-    """Copies of data sets on a device or a mesh: a study has several if `data.normalize` varies."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        # The data set is kept beside its copy, so that no other object gets its id.
-        self._held: dict[int, tuple[DataSet, DeviceData]] = {}
-
-    def of(self, data: DataSet, budget: int | None, *, is_whole: bool) -> DeviceData:
-        """The copy of a data set; frees the others if the budget is too small for a new one."""
-        if id(data) not in self._held:
-            if budget is not None and self.bytes_beside(data) + data_bytes(data) > budget:
-                self._held.clear()
-            host = host_data(data, is_whole=is_whole)
-            copy = jax.device_put(host, sharding(self._place, is_of_lanes=False))
-            self._held[id(data)] = (data, copy)
-        return self._held[id(data)][1]
-
-    def bytes_beside(self, data: DataSet) -> int:
-        """The bytes of the other data sets on each device."""
-        return sum(data_bytes(other) for other, _ in self._held.values() if other is not data)
-
-    def keep_only(self, data: DataSet | None) -> bool:
-        """Free all other copies; returns whether there were any."""
-        others = [key for key, (held, _) in self._held.items() if held is not data]
-        for key in others:
-            del self._held[key]
-        return bool(others)
 
 
 def _held_by(arrays: Any, device: int) -> Any:

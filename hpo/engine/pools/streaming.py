@@ -1,8 +1,9 @@
-"""Streams data sets larger than a device's budget: chunks are fetched while the device trains.
+"""How data sets lie on a device: copied whole, or streamed where they are larger than its budget.
 
-A chunk holds the micro-batches that the lanes train next, each of them once. The order of rows is
-the same for all lanes at the same epoch, so lanes at the same step share them. A step reads the
-same rows as from a whole data set, so a trial learns the same bit for bit.
+Chunks are fetched while the device trains. A chunk holds the micro-batches that the lanes train
+next, each of them once. The order of rows is the same for all lanes at the same epoch, so lanes at
+the same step share them. A step reads the same rows as from a whole data set, so a trial learns the
+same bit for bit.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split, gather, held_bytes
 from hpo.data.sequences.windows import Windows
 from hpo.engine.devices import memory_bytes
+from hpo.engine.mesh import Place, sharding
 from hpo.engine.training.batches import (
     Batch,
     DeviceData,
     evaluation_parts,
     held_rows,
+    host_data,
     host_rows,
     judged_rows,
 )
@@ -319,6 +322,36 @@ class Stream:
         for slot, (seed, epoch, at) in enumerate(parts):
             rows[slot] = orders[seed, epoch][at]
         return _put(gather(self._train.held, rows), self._device)
+
+
+class Copies:
+    """Copies of data sets on a device or a mesh: a study has several if `data.normalize` varies."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        # The data set is kept beside its copy, so that no other object gets its id.
+        self._held: dict[int, tuple[DataSet, DeviceData]] = {}
+
+    def of(self, data: DataSet, budget: int | None, *, is_whole: bool) -> DeviceData:
+        """The copy of a data set; frees the others if the budget is too small for a new one."""
+        if id(data) not in self._held:
+            if budget is not None and self.bytes_beside(data) + data_bytes(data) > budget:
+                self._held.clear()
+            host = host_data(data, is_whole=is_whole)
+            copy = jax.device_put(host, sharding(self._place, is_of_lanes=False))
+            self._held[id(data)] = (data, copy)
+        return self._held[id(data)][1]
+
+    def bytes_beside(self, data: DataSet) -> int:
+        """The bytes of the other data sets on each device."""
+        return sum(data_bytes(other) for other, _ in self._held.values() if other is not data)
+
+    def keep_only(self, data: DataSet | None) -> bool:
+        """Free all other copies; returns whether there were any."""
+        others = [key for key, (held, _) in self._held.items() if held is not data]
+        for key in others:
+            del self._held[key]
+        return bool(others)
 
 
 def _put(arrays: Any, device: Any) -> Any:

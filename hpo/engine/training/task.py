@@ -179,3 +179,9 @@ def task_of(program: AnyProgram) -> Task:
     from hpo.engine.training.own_task import OwnTask
 
     return OwnTask(program)
+
+
+@lru_cache(maxsize=16)
+def evaluating(program: AnyProgram) -> Any:
+    """The compiled evaluation of one lane, which all models of a program share."""
+    return jax.jit(task_of(program).evaluate)

@@ -24,6 +24,7 @@ from hpo.spec.code.signature import (
 )
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Count, Mark, Spec
+from hpo.spec.sections.compression.teacher import TaskCompression
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.sections.search import SearchSpec
@@ -81,7 +82,10 @@ class TaskTrain(Spec):
 
 
 class TaskTraining(Spec):
-    """Everything that a trial of an own task needs; `data` is there only if the spec has it."""
+    """Everything that a trial of an own task needs.
+
+    `data` and, beside it, `compression` are there only if the spec has them.
+    """
 
     task: TaskSpec
     """The training step."""
@@ -102,12 +106,12 @@ def task_root(values: Mapping[str, Any], folder: Path) -> type[TaskTraining]:
     """
     written = values["task"]
     if not names_code(written):
-        return _root(TaskSpec, has_data="data" in values)
+        return _root(TaskSpec, _further(values))
     own = Own(*read_code(written["python"], folder, literals_of))
     named = (*written, *varied_in(values, ("task",)))
     keys = dict.fromkeys(str(key) for key in named if str(key).isidentifier())
     floats = [str(key) for key in written if isinstance(written[key], float)]
-    return _root(_task(own, tuple(keys), tuple(floats)), has_data="data" in values)
+    return _root(_task(own, tuple(keys), tuple(floats)), _further(values))
 
 
 def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterator[Mistake]:
@@ -266,10 +270,17 @@ def _task(own: Own, keys: tuple[str, ...], floats: tuple[str, ...]) -> type[Task
     return made
 
 
+# The sections that a task reads where a spec has them, the later ones beside the first alone.
+_FURTHER: dict[str, type[Spec]] = {"data": DataSpec, "compression": TaskCompression}
+
+
+def _further(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in _FURTHER if name in values) if "data" in values else ()
+
+
 @cache
-def _root(task: type[TaskSpec], *, has_data: bool) -> type[TaskTraining]:
+def _root(task: type[TaskSpec], further: tuple[str, ...]) -> type[TaskTraining]:
     fields: dict[str, Any] = {"task": (task, ...)}
-    if has_data:
-        fields["data"] = (DataSpec, ...)
+    fields |= {name: (_FURTHER[name], ...) for name in further}
     doc = TaskTraining.__doc__
     return create_model("TaskTraining", __base__=TaskTraining, __doc__=doc, **fields)

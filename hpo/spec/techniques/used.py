@@ -61,6 +61,8 @@ def holders(training: Any, need: Fact) -> Iterator[Holder]:
             yield Holder(
                 technique.place, technique.value or technique.place, NEEDS["technique"][need]
             )
+    if not hasattr(training, "optimizer"):
+        return  # a task of a user's own, which has no model either
     if need in needs_of("optimizer", training.optimizer):
         cure = "use another optimizer"
         does = NEEDS["optimizer"][need]

@@ -23,6 +23,8 @@ from hpo.spec.sections.sizes import size_text
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.planning import PlanTeller, plan_study
+from hpo.study.backends.pretrained import weights_of
+from hpo.study.backends.teacher import teacher_plan
 from hpo.study.executors.local import local_executor
 from hpo.study.executors.messages import DataReference
 from hpo.study.loop.work import Work
@@ -48,7 +50,12 @@ class TaskBackend:
         self._platform = str(self._devices[0].platform)
         searched = require_search(experiment).goal.metrics
         self._meter = Meter(energy_counters(self._devices, searched))
-        self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+        self._datasets = DataSets(
+            experiment.folder,
+            around.data_home,
+            DataCache(around.data_cache),
+            teacher_plan(experiment, trusts_code=around.trusts_code),
+        )
         training: Any = experiment.training
         tell_code(training, say)
         self._data = data_of(training, self._datasets)
@@ -60,6 +67,7 @@ class TaskBackend:
             describe(self._devices),
             self._data.fingerprint,
             code_of(training),
+            weights_of(experiment),
         )
 
     def start(
@@ -111,6 +119,11 @@ def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgra
     if spec is not None:
         if spec.store != "float32":
             raise HpoError("data.store: a task of your own reads float32: remove it.")
+        if data.teacher:
+            raise HpoError(
+                "compression.teacher: a teacher of texts answers within the step of a model, and a "
+                "task of your own has its own step: remove it."
+            )
         if spec.extra is not None:
             raise HpoError("data.extra: a task of your own draws its rows itself: remove it.")
         budget = budget_bytes(spec, device)

@@ -22,6 +22,7 @@ from hpo.engine.models.activations.sparse import NoActivationError, measured
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import Network, mean_answer, scale_between
 from hpo.errors import HpoError
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
 from hpo.spec.sections.data import Task
@@ -31,7 +32,6 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     from hpo.trained.model import Member, Model
 
-_TASKS = ("classification", "multilabel", "regression", "segmentation", "language")
 # What a teacher may have had of its own: how features were made of the same rows.
 _FEATURES = ("normalize", "range", "clip", "epsilon", "reduce", "columns", "image_size")
 _SIMILARITY = "compression.teacher.similarity"
@@ -79,6 +79,8 @@ def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> Teache
     name = teacher_of(training)
     if name is None:
         return None
+    if isinstance(training, TaskTraining):  # whose step changes rows itself, and gets answers
+        return TeacherPlan(name, experiment.folder, in_step=False, trusts_code=trusts_code)
     changes = {path for change in training.train.changes for path in change.hparams}
     # A winner that drew 0 trains as its study did, with the teacher in the step.
     named = {*training.train.schedules, *training.train.varying}
@@ -105,8 +107,6 @@ def taught_by(
     from hpo.trained.ensembles.ensemble import Ensemble, load_answering  # few studies read models
     from hpo.trained.remote import named_model
 
-    if data.task not in _TASKS:
-        raise HpoError(f"{plan.where}: a teacher answers for classes or values, not {data.task}.")
     there = named_model(plan.name, plan.folder, TEACHER_FROM)
     found = load_answering(there, is_trusted=plan.trusts_code)
     parts = (

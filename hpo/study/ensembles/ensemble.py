@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
-from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training
-from hpo.spec.file.dump import dump_spec
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
-from hpo.study.backends.datasets import DataSets
-from hpo.study.backends.pretrained import weights_of
+from hpo.study.ensembles.members import Displays, Sources, trained_members
 from hpo.study.ensembles.rows import Candidate, Predictions, Rows, judged_answers, same_rows
 from hpo.study.ensembles.soup import check_features, check_soup, save_soup, souped
-from hpo.study.signals import StoppedError, StopRequest
+from hpo.study.signals import StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
-from hpo.study.storage.trust import code_of
 from hpo.study.surroundings import Surroundings
-from hpo.study.train import train_to_folder
 from hpo.trained.calibration import calibration_of
 from hpo.trained.description import Description
 from hpo.trained.ensembles.greedy import greedy_shares
-from hpo.trained.ensembles.write import Ensembled, name_of, save_ensemble
+from hpo.trained.ensembles.write import Ensembled, save_ensemble
 from hpo.trained.load import metrics_document
 from hpo.trained.model import load_model
 from hpo.trained.predict import other_answers
 from hpo.trained.save import (
-    MEMBERS_FOLDER,
-    SPEC_FILE,
     SplitMetrics,
     check_free,
-    partial_of,
 )
-
-
-class Display(Protocol):
-    """Shows how a training gets on."""
-
-    def watch(self, report: EpochReport) -> None: ...
-
-    def say(self, sentence: str) -> None: ...
-
-
-# Gives the display of the training of a candidate.
-Show = Callable[[Any], AbstractContextManager[Display]]
 
 
 def ensemble_to_folder(
@@ -65,7 +41,7 @@ def ensemble_to_folder(
     objective: Objective,
     folder: Path,
     around: Surroundings,
-    show: Show,
+    displays: Displays,
     say: Callable[[str], None],
     stop: StopRequest,
     *,
@@ -73,7 +49,7 @@ def ensemble_to_folder(
     is_plain: bool = False,
     is_soup: bool = False,
 ) -> Ensembled:
-    """Train the candidates, the winner first, and save their mean in `folder`.
+    """Train the candidates, of which the first is the winner, and save their mean in `folder`.
 
     The shares in the mean are chosen by the objective on the validation rows, or equal if the mean
     is to be plain. With folds, each row is answered by the members that have not trained on it. A
@@ -86,21 +62,18 @@ def ensemble_to_folder(
     """
     check_free(folder, is_replaced)
     start = time.monotonic()
-    datas = [_data_of(one.experiment, around) for one in candidates]
+    sources = Sources(around)
+    datas = [_data_of(one.experiment, sources) for one in candidates]
     numbers = [one.number for one in candidates]
     rows = same_rows(numbers, datas)
     if is_soup:
         check_soup(candidates)
         check_features(numbers, datas)
     stop.begin()
-    models = []
-    for candidate, data in zip(candidates, datas, strict=True):
-        try:
-            place = _trained(candidate, data, folder, around, show, say, stop, is_replaced)
-        except StoppedError as stopped:
-            text = f"stopped: {folder} was not written; the same command goes on."
-            raise StoppedError(text, stopped.signal) from None
-        models.append(load_model(place, around.device, is_trusted=True))
+    places = trained_members(
+        candidates, datas, folder, around, sources, displays, say, stop, is_replaced=is_replaced
+    )
+    models = [load_model(place, around.device, is_trusted=True) for place in places]
     device = describe([local_devices(around.device)[0]])
     provenance = Provenance(library_versions(), device, rows.data.fingerprint).to_document()
     if is_soup:
@@ -118,7 +91,7 @@ def ensemble_to_folder(
     return made
 
 
-def _data_of(experiment: Experiment, around: Surroundings) -> DataSet:
+def _data_of(experiment: Experiment, sources: Sources) -> DataSet:
     """The data set of a candidate.
 
     Raises:
@@ -130,62 +103,11 @@ def _data_of(experiment: Experiment, around: Surroundings) -> DataSet:
     elif training.train.threshold is not None:
         kind = "decides by train.threshold"
     else:
-        datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
-        data = datasets.load(training.data)
+        data = sources.plain(experiment).load(training.data)
         kind = other_answers(data.task, training.data.dataset)
         if kind is None:
             return data
     raise HpoError(f"{experiment.name}: {kind}, and an ensemble needs one answer for each row.")
-
-
-def _trained(
-    candidate: Candidate,
-    data: DataSet,
-    folder: Path,
-    around: Surroundings,
-    show: Show,
-    say: Callable[[str], None],
-    stop: StopRequest,
-    is_replaced: bool,
-) -> Path:
-    """The folder of a candidate's model, below the partial one of the ensemble."""
-    name = f"{MEMBERS_FOLDER}/{name_of(candidate.number)}"
-    place = partial_of(folder) / name
-    for known in (place, folder / name):
-        if _holds(known, candidate.experiment, data):
-            say(f"Trial {candidate.number} is trained already.")
-            if known != place:
-                shutil.rmtree(place, ignore_errors=True)
-                shutil.copytree(known, place)
-            return place
-    shutil.rmtree(place, ignore_errors=True)
-    with show(candidate) as display:
-        train_to_folder(
-            candidate.experiment,
-            place,
-            around,
-            display.watch,
-            display.say,
-            stop,
-            is_replaced,
-            kept=candidate.kept,
-        )
-    return place
-
-
-def _holds(place: Path, experiment: Experiment, data: DataSet) -> bool:
-    """Whether a folder holds the model of this spec, data and code, trained by this version."""
-    try:
-        spec = (place / SPEC_FILE).read_text(encoding="utf-8")
-        told = dict(metrics_document(place)["provenance"])
-    except (HpoError, OSError, UnicodeError, KeyError, TypeError, ValueError):
-        return False
-    training = experiment.training
-    expected = Provenance(
-        library_versions(), "", data.fingerprint, code_of(training), weights_of(experiment)
-    )
-    wanted = {**expected.to_document(), "device": ""}
-    return spec == dump_spec(experiment.document) and {**told, "device": ""} == wanted
 
 
 def _made(

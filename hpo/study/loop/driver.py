@@ -267,13 +267,7 @@ class Driver:
     def _handle(self, message: Message) -> None:
         match message:
             case Reported(_, reports, epochs, seconds, joules):
-                trained = [report for report in reports if is_finite(report.metrics)]
-                if self._replicas.share_epochs:
-                    # A pool counts epochs as whole, whatever they are worth.
-                    shares = (report.run.share(self._rules.epochs) for report in trained)
-                    self.epochs_trained += sum(shares)
-                else:
-                    self.epochs_trained += epochs - (len(reports) - len(trained))
+                self.epochs_trained += self._replicas.epochs_of(reports, epochs)
                 self._costing.spend(seconds, joules)
                 for report in reports:
                     self._report(report)
@@ -364,7 +358,7 @@ class Driver:
             self._clear(run)
         if self._replicas.has_diverged(state, number):
             self._end(number, TrialState.DIVERGED)
-        elif state.trial(number).epochs == self._rules.epochs or state.has_stopped(number):
+        elif self._rules.is_full(state.trial(number)) or state.has_stopped(number):
             self._end(number, TrialState.COMPLETE)
         elif self._is_over(run):
             # The trial starts again on the next share, or the next size.
@@ -392,9 +386,7 @@ class Driver:
 
     def _is_over(self, run: Run) -> bool:
         """Whether nobody will ask for the weights of a run."""
-        if self._is_finished(run.trial) or not run.budget:
-            return self._is_finished(run.trial)
-        return len(self._replicas.known(self._journal.state, run)) >= self._rules.epochs
+        return self._replicas.is_over(self._journal.state, run)
 
     # -- recording --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training, folds_of
@@ -25,6 +25,9 @@ from hpo.spec.sections.scheduler import Budget
 from hpo.spec.sections.train import JudgedBy
 from hpo.study.log.events import Metrics, ReplicaReport, Report, StudyState
 from hpo.trial import Job, Run, RunJob, is_finite
+
+if TYPE_CHECKING:
+    from hpo.engine.pools.occupant import EpochReport  # imports JAX
 
 _SEEDS = 2**32
 
@@ -82,6 +85,23 @@ class Replicas:
         if not run.budget or self.by_size:
             return own
         return with_leaves(own, {"sampling.share": run.share(self.share_epochs)})
+
+    def epochs_of(self, reports: Sequence[EpochReport], epochs: float) -> float:
+        """The epochs that a pool has trained, without those that diverged.
+
+        The pool counts `epochs` as whole; on shares of the rows or pixels they are worth less.
+        """
+        trained = [report for report in reports if is_finite(report.metrics)]
+        if self.share_epochs:
+            return sum(report.run.share(self.share_epochs) for report in trained)
+        return epochs - (len(reports) - len(trained))
+
+    def is_over(self, state: StudyState, run: Run) -> bool:
+        """Whether nobody will ask for the weights of a run."""
+        is_finished = run.trial not in state.unfinished
+        if is_finished or not run.budget:
+            return is_finished
+        return len(self.known(state, run)) >= self.share_epochs
 
     def summary(self, reports: Sequence[Metrics]) -> dict[str, float]:
         """The metrics that judge a trial, from those of its runs after an epoch."""

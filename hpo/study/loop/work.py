@@ -81,7 +81,7 @@ class WorkOfTrials:
             first, *later = (self._prepare({**s.hparams, **own}, lineage[0].trial) for s in lineage)
             assert all((w.program, w.data) == (first.program, first.data) for w in later)
             changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
-            known[size] = replace(first, changes=tuple(changes))
+            known[size] = replace(first, changes=(*first.changes, *changes))
             self._follow_earlier_pin(first.program)
         return known[size]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -86,7 +85,7 @@ def written(
     assert isinstance(spec, TextFile)
     numbers = [*_prompt(model, spec, prompt)]
     rng, names, start = np.random.default_rng(seed), token_bytes(model, spec), len(numbers)
-    step = _chances(model, spec.length)
+    step = _chances(model)
     for done in range(count):
         seen = numbers[-spec.length :]
         row = np.zeros((1, spec.length), np.int32)
@@ -108,16 +107,13 @@ def _drawn(chances: np.ndarray, temperature: float, rng: np.random.Generator) ->
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
-def _chances(model: Model, length: int) -> Callable[[np.ndarray, int], np.ndarray]:
+def _chances(model: Model) -> Callable[[np.ndarray, int], np.ndarray]:
     """The function from a row of tokens and a place in it to the chances of the next token."""
 
-    @jax.jit
-    def of_member(weights: Any, row: Any, place: Any) -> Any:
-        # What follows a place changes nothing there, so a short prompt needs no row of its own.
-        return jax.nn.softmax(model.outputs_of(weights, row)[0, place].astype(np.float32))
-
     def of_all(row: np.ndarray, place: int) -> np.ndarray:
-        found = [of_member(member.weights, row, np.int32(place)) for member in model.members]
+        found = [
+            model.next_chances(member.weights, row, np.int32(place)) for member in model.members
+        ]
         mean: np.ndarray = np.mean(np.array(jax.device_get(found), np.float64), axis=0)
         return mean
 

@@ -41,6 +41,13 @@ def test_a_name_without_a_format_is_read_as_the_training_was_or_refused(tmp_path
         new_table(tmp_path / "rows", DataSpec.model_validate({"dataset": "iris"}), ())
 
 
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows.npz", "rows.JSON", "rows.pkl"])
+def test_a_file_of_another_program_is_not_read_as_text(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"its name says no format .* ends in \.csv, \.jsonl, "):
+        new_table(tmp_path / name, LIKE, ())
+
+
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: there is no such file: correct the path"):
         new_table(tmp_path / "none.csv", LIKE, ())

@@ -32,6 +32,11 @@ def test_cells_are_read_by_the_types_of_the_training(tmp_path):
     assert found.categories.tolist() == [[0], [-1]]
 
 
+def test_a_complex_number_is_no_number(tmp_path):
+    with pytest.raises(DataError, match="column 'age' holds '1j', and the model was trained wit"):
+        new_examples(a_table(tmp_path, age=[1j, 2.0]), FEATURES)
+
+
 def test_a_new_category_follows_the_known_ones_and_is_told_once(tmp_path):
     source = new_examples(a_table(tmp_path, city=["Rome", "Rome"]), FEATURES)
     assert source.categories.tolist() == [[2], [2]]

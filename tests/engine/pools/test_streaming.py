@@ -16,6 +16,7 @@ from hpo.engine.devices import local_devices
 from hpo.engine.pools import streaming
 from hpo.engine.pools.pool import Pool
 from hpo.engine.pools.streaming import (
+    Copies,
     Course,
     Placement,
     Stream,
@@ -232,3 +233,16 @@ def test_data_within_the_budget_lie_on_the_device_whole() -> None:
     assert data_bytes(_DATA) == sum(
         a.nbytes for a in (_DATA.train.x, _DATA.train.y, *host_rows(_DATA.validation).values())
     )
+
+
+def test_a_data_set_is_copied_once_and_the_others_go_where_the_budget_is_too_small() -> None:
+    copies, other = Copies(_DEVICE), replace(_DATA)
+    size = data_bytes(_DATA)
+    first = copies.of(_DATA, None, is_whole=False)
+    assert copies.of(_DATA, 0, is_whole=False) is first
+    copies.of(other, 2 * size, is_whole=False)
+    assert copies.bytes_beside(other) == size
+    copies.of(replace(_DATA), 2 * size, is_whole=False)
+    assert copies.bytes_beside(_DATA) == size
+    assert copies.keep_only(None)
+    assert not copies.keep_only(None)

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import yaml
 
+from hpo.data.load import load_data
 from hpo.errors import HpoError
 from hpo.report.export import export_trial
-from hpo.spec.load import load_experiment
+from hpo.spec.load import load_document, load_experiment
 from hpo.study.backends.backend import backend_of
 from hpo.study.progress import Progress
 from hpo.study.run import run_study
 from hpo.study.signals import StopRequest
 from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.study.storage.tables import Storage
+from hpo.trained.model import load_model
 from hpo.trial import TrialState
 from tests.own_tasks import DESCENT, DOCUMENT, a_task
 from tests.study.whole import Studies
@@ -229,6 +231,42 @@ def test_a_task_with_data_gets_batches_and_all_validation_rows(
     plain = a_task(tmp_path, code=LINES, data=data, space=None, search=None)
     trained = studies.train(plain, tmp_path / "model")
     assert trained.metrics["test"] is not None
+
+
+def test_a_step_gets_the_outputs_of_a_teacher_for_the_rows_of_its_batch(
+    studies: Studies, tmp_path: Path
+) -> None:
+    model = {"name": "mlp", "widths": []}
+    data = {"dataset": "diabetes", "batch_size": 32}
+    # It hardly learns, so that its answers are far from the targets.
+    parts = {"optimizer": {"name": "sgd", "learning_rate": 1e-6}, "train": {"epochs": 1}}
+    big = load_document({"name": "big", "data": data, "model": model, **parts}, tmp_path)
+    studies.train(big, tmp_path / "big")
+    student = a_task(
+        tmp_path,
+        "search.trials=2",
+        code=LINES.replace('batch["y"]', 'batch["teacher"][:, 0]'),
+        space={"task.rate": {"float": [0.05, 0.1]}},
+        search={**DOCUMENT["search"], "objective": {"minimize": "error"}},
+        train={"epochs": 20},
+        compression={"teacher": {"from": "big"}},
+        data=data,
+    )
+    best = studies.run(student).progress.best
+    assert best is not None
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    with Storage.read(studies.url) as storage:
+        target, today = folder / "best.yaml", date(2026, 11, 28)
+        target.write_text(export_trial(storage, "descent", best.number, target, today).text)
+    trained = studies.train(load_experiment(target), tmp_path / "model")
+
+    assert trained.curve[-1].metrics == studies.curves(student)[best.number][-1]
+    # The features have a mean of 0, so a line through 0 that fits the answers has their slopes.
+    kernel = load_model(tmp_path / "big").members[0].weights["params"]["head"]["kernel"]
+    rows = load_data(big.training.data, tmp_path, None).validation
+    expected = np.abs((rows.x @ np.asarray(kernel))[:, 0] - rows.y.ravel()).mean()
+    assert trained.curve[-1].metrics["error"] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_method_that_does_not_fit_is_refused_before_the_first_trial(

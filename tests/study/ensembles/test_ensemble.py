@@ -20,7 +20,9 @@ from hpo.data.load import load_data
 from hpo.errors import HpoError
 from hpo.spec.sections.goal import Objective
 from hpo.study.ensembles.ensemble import ensemble_to_folder
-from hpo.study.signals import StoppedError, StopRequest
+from hpo.study.ensembles.members import Displays
+from hpo.study.progress import Progress
+from hpo.study.signals import StopRequest
 from hpo.trained.ensembles.greedy import greedy_shares
 from hpo.trained.ensembles.write import Ensembled
 from hpo.trained.model import load_model
@@ -48,23 +50,38 @@ def trials(folder: Path, *overrides: str, **parts: Any) -> list[Winner]:
 
 
 def ensemble(
-    studies: Studies, candidates: list[Winner], folder: Path, stop: Any = None, **options: Any
+    studies: Studies,
+    candidates: list[Winner],
+    folder: Path,
+    stop: Any = None,
+    seen: list[Progress] | None = None,
+    **options: Any,
 ) -> Ensembled:
-    """The ensemble, whose trainings are noted in `studies.said`."""
-    display = SimpleNamespace(watch=lambda _: None, say=lambda _: None)
+    """The ensemble; what was said, and which trials trained together or alone, is `studies.said`.
 
-    def show(one: Winner) -> Any:
-        studies.said.append(f"trains {one.number}")
-        if stop is not None and studies.said.count(f"trains {candidates[1].number}"):
+    A `stop` is set once the trials that train together have an epoch. `seen` is their progress.
+    """
+
+    def watch(progress: Progress) -> None:
+        if seen is not None:
+            seen.append(progress)
+        if stop is not None and progress.epochs:
             stop.set()
-        return nullcontext(display)
+
+    def together() -> Any:
+        studies.said.append("together")
+        return nullcontext(SimpleNamespace(watch=watch, say=studies.said.append))
+
+    def alone(one: Winner) -> Any:
+        studies.said.append(f"trains {one.number}")
+        return nullcontext(SimpleNamespace(watch=lambda _: None, say=lambda _: None))
 
     return ensemble_to_folder(
         candidates,
         LOSS,
         folder,
         studies.around,
-        show,
+        Displays(together, alone),
         studies.said.append,
         stop or StopRequest(),
         **options,
@@ -167,19 +184,6 @@ def test_folds_are_judged_by_the_members_that_have_not_trained_on_a_row(
     both = [hpo.load(place).predict(tmp_path / "table.csv")["churn"] for place in places]
     answers = hpo.load(folder).predict(tmp_path / "table.csv")["churn"]
     np.testing.assert_allclose(answers, np.mean(both, axis=0), rtol=1e-6)
-
-
-def test_a_stopped_ensemble_goes_on_with_the_models_that_it_has(
-    studies: Studies, tmp_path: Path
-) -> None:
-    write_table(tmp_path / "table.csv")
-    folder, candidates = tmp_path / "together", trials(tmp_path)[:2]
-    with pytest.raises(StoppedError, match=r"together was not written; the same command goes on"):
-        ensemble(studies, candidates, folder, StopRequest())
-    assert not folder.exists()
-    studies.said.clear()
-    ensemble(studies, candidates, folder)
-    assert studies.said[:2] == ["Trial 7 is trained already.", "trains 3"]
 
 
 def test_trials_of_other_rows_or_without_a_mean_answer_are_refused(

@@ -18,6 +18,7 @@ from hpo.errors import SpecError
 from hpo.spec.experiment import Experiment
 from hpo.study import train as training
 from hpo.study.ensembles.ensemble import ensemble_to_folder
+from hpo.study.ensembles.members import Displays
 from hpo.study.executors.messages import State
 from hpo.study.kept.files import kept_folder, trial_of
 from hpo.study.loop import keeping
@@ -113,7 +114,7 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_of_other_libraries_or_de
         objective,
         tmp_path / "together",
         studies.around,
-        lambda _: nullcontext(display),
+        Displays(lambda: nullcontext(display), lambda _: nullcontext(display)),
         studies.said.append,
         StopRequest(),
     )

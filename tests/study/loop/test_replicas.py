@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.program import Program
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Dimension, Float, SearchSpace
@@ -378,3 +379,29 @@ def test_a_stop_loses_no_epoch_on_any_share(tmp_path: Path) -> None:
     second = run.go(learns=_on_a_share)
     assert not set(first.trained) & set(second.trained)
     assert run.reason == "finished"
+
+
+def test_epochs_count_what_they_are_worth_and_not_where_a_run_diverged() -> None:
+    losses = (0.5, 0.4, float("nan"))
+    whole = [EpochReport(Run(0), 1, {"loss": loss}) for loss in losses]
+    assert Replicas().epochs_of(whole, 3) == 2
+    parts = [
+        EpochReport(Run(0, budget=budget), 1, {"loss": loss})
+        for budget, loss in zip((3, 9, 9), losses, strict=True)
+    ]
+    assert Replicas(share_epochs=9).epochs_of(parts, 3) == pytest.approx(3 / 9 + 1)
+
+
+def test_a_run_on_a_part_is_over_after_its_last_epoch_and_any_with_its_trial() -> None:
+    state = reported([(0, 1, 0.5)])
+    assert not Replicas(2).is_over(state, Run(0, 0))
+    assert Replicas(2).is_over(state, Run(1, 0))
+    parts = Replicas(share_epochs=2)
+    state = StudyState(LOSS, Judging(2))
+    state.record(Propose({}, 0), 0, 0)
+    run = Run(0, budget=1)
+    for epoch in (1, 2):
+        assert not parts.is_over(state, run)
+        for what in parts.taken_in(state, run, epoch, {"loss": 0.5}):
+            state.record(what, 0, 0)
+    assert parts.is_over(state, run)

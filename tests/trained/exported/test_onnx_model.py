@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jax import export
+from onnx import numpy_helper
 
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Ensemble
@@ -53,6 +54,26 @@ def test_folds_answer_by_the_mean_of_their_models(studies: Studies, tmp_path: Pa
     np.testing.assert_allclose(
         answers(engine, cells_of(rows, model), 512), model.predictions(rows), rtol=1e-5
     )
+
+
+def test_the_file_of_a_compressed_model_holds_its_zeros_and_levels(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    compression = {
+        "weights": {"name": "integer", "bits": 3},
+        "sparsity": {"name": "magnitude", "share": 0.5, "scope": "layer", "begin": 0, "end": 0.5},
+    }
+    folder = trained(studies, tmp_path, "train.epochs=2", compression=compression)
+    graph = onnx_model(load_model(folder, "cpu")).graph
+    arrays = [numpy_helper.to_array(one) for one in graph.initializer]
+    kernels = [array for array in arrays if array.dtype == np.float32 and array.ndim == 2]
+    assert sorted(kernel.shape for kernel in kernels) == [(4, 2), (11, 4)]
+    for kernel in kernels:
+        assert np.count_nonzero(kernel) == kernel.size // 2
+        # Of 3 bits, 7 levels are whole numbers of steps, the largest weight being 3 of them.
+        levels = kernel / (np.abs(kernel).max() / 3)
+        np.testing.assert_allclose(levels, np.rint(levels), atol=1e-5)
 
 
 OWN = """

@@ -88,6 +88,8 @@ def mean_answer(
     logs = jnp.log(shares).reshape(-1, *[1] * (outputs.ndim - 1))
     if task == "regression":
         return (jnp.exp(logs) * outputs).sum(0)
+    if task == "counts":  # logarithms of rates, whose mean is that of the counts
+        return jax.nn.logsumexp(logs + outputs, axis=0)
     if task == "multilabel":
         yes, no = (
             jax.nn.logsumexp(logs + jax.nn.log_sigmoid(sign * outputs), axis=0) for sign in (1, -1)

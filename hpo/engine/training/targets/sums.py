@@ -203,7 +203,9 @@ def _hints(batch: Batch, losses: Float[Array, "B ..."]) -> Float[Array, "B ..."]
 def _soft(loss: Taught, outputs: Float[Array, "B ... K"], batch: Batch) -> Float[Array, "B ..."]:
     """How far outputs are from a teacher's; those of values are compared by the loss itself."""
     answers, y = batch[ANSWERS], batch["y"]
-    if loss.task == "regression":
+    if loss.task == "counts":  # the loss compares counts with the logarithm of their mean
+        answers = jnp.exp(answers)
+    if loss.task in ("regression", "counts"):
         return loss_rows(loss.hard, outputs, {**batch, "y": answers.reshape(y.shape)})
     if loss.task == "multilabel":
         return soft_labels(outputs, answers, loss.temperature)

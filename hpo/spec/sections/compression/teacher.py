@@ -19,6 +19,25 @@ MATCH = "compression.teacher.match"
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+class TrialOf(Spec):
+    """A trial of a study, whose weights `search.keep_weights` has kept."""
+
+    study: str
+    """The name of the study, in the same storage."""
+    trial: Annotated[int, Field(ge=0)] | None = None
+    """The number of the trial; the best one if left out."""
+
+
+_Named: Any = Annotated[
+    TrainedFolder | TrialOf | None,
+    Field(
+        default=None,
+        description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
+        "a trial: {study: NAME, trial: 7}.",
+    ),
+]
+
+
 class Teacher(Spec):
     """A trained model whose answers for the training rows are targets, too; none by default.
 
@@ -26,15 +45,7 @@ class Teacher(Spec):
     """
 
     # Written so, because `from` is a word of Python's own.
-    __annotations__ = {
-        "from": Annotated[
-            TrainedFolder | None,
-            Field(
-                default=None,
-                description="A folder of hpo train or hpo ensemble, on the same data, or its URL.",
-            ),
-        ]
-    }
+    __annotations__ = {"from": _Named}
     match: Static[Literal["logits", "features", "both"]] = "logits"
     """What the teacher's part of the loss compares. `logits`: the answers. `features`: what the
     last activations of both models answer, by the mean squared difference after a linear map that
@@ -55,8 +66,32 @@ class Teacher(Spec):
     (arXiv:1907.09682)."""
 
 
+class TaskTeacher(Spec):
+    """A trained model whose answers a task of a user's own gets with each batch."""
+
+    __annotations__ = {"from": _Named}
+
+
+class TaskCompression(Spec):
+    """What a task of a user's own may learn from."""
+
+    teacher: TaskTeacher = TaskTeacher()
+    """A trained model, whose outputs are `batch["teacher"]`; none by default."""
+
+
 def teacher_of(training: Any) -> str | None:
     """The folder of the teacher of a training of any kind; None without one."""
+    found = _from(training)
+    return found if isinstance(found, str) else None
+
+
+def trial_of(training: Any) -> TrialOf | None:
+    """The trial that a training names as its teacher; None where it names none, or a folder."""
+    found = _from(training)
+    return found if isinstance(found, TrialOf) else None
+
+
+def _from(training: Any) -> Any:
     teacher = getattr(getattr(training, "compression", None), "teacher", None)
     return getattr(teacher, "from", None)
 

@@ -15,11 +15,12 @@ from scipy.special import expit, log_softmax, softmax
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.program import split
 from hpo.engine.training.compression.distillation import ANSWERS, soft_rows, taught
+from hpo.engine.training.compression.teaching import mean_answer
 from hpo.engine.training.targets.sums import batch_loss
 from hpo.errors import SpecError
 from hpo.spec.load import load_document
 from hpo.spec.sections.compression.teacher import Teacher
-from hpo.spec.sections.loss import CrossEntropy, Mse
+from hpo.spec.sections.loss import CrossEntropy, Mse, Poisson
 from tests.engine.samples import Learn, a_training, tiny_data
 from tests.techniques import document, merged
 
@@ -72,6 +73,20 @@ def test_values_are_compared_with_the_teachers_by_the_loss_itself() -> None:
     own, other = OUTPUTS[:, 0].astype(np.float64), LOGITS[:, 0]
     expected = 0.4 * np.square(own - y).mean() + 0.6 * np.square(own - other).mean()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_counts_are_compared_with_the_mean_counts_of_the_teacher() -> None:
+    y = RNG.integers(0, 5, 6).astype(np.float32)
+    loss = taught(Poisson(name="poisson"), TEACHER, "counts")
+    batch = {"y": y, ANSWERS: LOGITS[:, :1]}
+    found = batch_loss("counts", jnp.asarray(OUTPUTS[:, :1]), batch, loss)
+    own, rate = OUTPUTS[:, 0].astype(np.float64), np.exp(LOGITS[:, 0].astype(np.float64))
+    hard, soft = (np.exp(own) - wanted * own for wanted in (y, rate))
+    np.testing.assert_allclose(found, (0.4 * hard + 0.6 * soft).mean(), rtol=1e-5)
+    mean = mean_answer("counts", jnp.asarray(np.stack([OUTPUTS, LOGITS])), jnp.array([0.25, 0.75]))
+    np.testing.assert_allclose(
+        mean, np.log(0.25 * np.exp(OUTPUTS) + 0.75 * np.exp(LOGITS)), rtol=1e-4
+    )
 
 
 def test_at_a_high_temperature_the_gradient_is_that_of_matching_logits() -> None:
