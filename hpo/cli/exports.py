@@ -109,8 +109,8 @@ def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
     from hpo.trained.exported.comparing import loss_text
 
     print_line(
-        f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
-        f"{found.difference:.2g}"
+        f"{out}: {found.size:,} bytes; {count_text(found.rows, 'row')} compared, and the largest "
+        f"difference is {found.difference:.2g}"
     )
     if found.kept is not None:
         print_line(f"int8: the levels of {found.kept} are those of the model")

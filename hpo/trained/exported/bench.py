@@ -94,7 +94,8 @@ def _engines(model: Answering) -> dict[str, Callable[[Drawn, int], Any]]:
     calls: dict[str, Callable[[Drawn, int], Any]] = {}
     for precision in PRECISIONS:
         try:
-            features = drawn_rows(model, _CALIBRATING).features(model)
+            rows = min(_CALIBRATING, rows_at_once(model))
+            features = drawn_rows(model, rows).features(model)
             found = onnx_model(model, precision, features)
         except NoProductError:
             continue

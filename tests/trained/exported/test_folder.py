@@ -22,6 +22,7 @@ from hpo.trained.exported.folder import (
 )
 from hpo.trained.model import Model, load_model
 from tests.study.whole import Studies
+from tests.trained.exported.drawn import data_of, drawn
 from tests.trained.tables import trained, write_table
 
 
@@ -61,6 +62,18 @@ def test_a_file_of_rows_may_be_compared_instead(model: Model, churn: Path, tmp_p
     source = rows_to_compare(model, churn / "table.csv", (), None)
     found = export_stablehlo(model, tmp_path / "model.bin", source, 1e-5)
     assert (found.rows, found.size) == (120, (tmp_path / "model.bin").stat().st_size)
+
+
+def test_a_text_or_a_series_may_be_compared_instead(tmp_path: Path) -> None:
+    own, _ = drawn(tmp_path, data_of(tmp_path, "language"), {"name": "rnn", "width": 4})
+    (tmp_path / "new.txt").write_text("the rat sat at the mat. ")
+    source = rows_to_compare(own, tmp_path / "new.txt", (), None)
+    assert export_onnx(own, tmp_path / "text", source, 1e-5).rows == 2  # of 8 and the next token
+    with pytest.raises(HpoError, match=r"none\.txt: there is no such text"):
+        rows_to_compare(own, tmp_path / "none.txt", (), None)
+    own, _ = drawn(tmp_path, data_of(tmp_path, "windows"), {"name": "rnn", "width": 4})
+    source = rows_to_compare(own, tmp_path / "days.csv", (), None)
+    assert export_onnx(own, tmp_path / "days", source, 1e-5).rows == 60 - 3
 
 
 def test_without_rows_nothing_is_written(model: Model, churn: Path, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Model:
         self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
         self._missing = frozenset(self.schema["missing"])
         self.series = self.schema["series"]  # None for rows that are answered one by one
+        self.takes_arrays = bool(self.schema["type"]) and not self.series
         self._inputs = {one.name for one in self._engine.get_inputs()}
         self._texts = []
         if self.schema["text_inputs"]:
@@ -294,7 +295,13 @@ def _category(text: str, known: frozenset[str]) -> str:
 
 def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarray]]:
     """The answers for the rows of a file, `batch` at a time."""
-    if data.suffix in (".npz", ".npy"):
+    is_array = data.suffix in (".npz", ".npy")
+    if is_array != model.takes_arrays:
+        needed = (
+            "a .npz or .npy file with arrays" if model.takes_arrays else "a .csv file with rows"
+        )
+        raise RowError(f"is no input of this model: give {needed}")
+    if is_array:
         with data.open("rb") as file:
             read = np.load(file, allow_pickle=False)
             x = read["x"] if data.suffix == ".npz" else read

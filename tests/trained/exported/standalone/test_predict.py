@@ -138,6 +138,9 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
         assert (result.returncode, result.stdout) == (code, "")
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+    (tmp_path / "new.csv").write_text(NEW)
+    result = _run(tmp_path / "out", str(tmp_path / "new.csv"))
+    assert "no input of this model: give a .npz or .npy file with arrays" in result.stderr
     (tmp_path / "new.npz").write_bytes(b"PK no archive")
     assert _run(tmp_path / "out", str(tmp_path / "new.npz")).stderr.count("\n") == 1
 
@@ -216,6 +219,12 @@ def test_mistakes_in_a_series_are_told_in_a_line(days: Path, tmp_path: Path) -> 
         assert (result.returncode, result.stdout) == (1, "")
         assert told in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_an_array_is_no_series(days: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "new.npy", np.zeros((9, 3)))
+    result = _run(days / "out", str(tmp_path / "new.npy"))
+    assert result.stderr.endswith("is no input of this model: give a .csv file with rows\n")
 
 
 def test_times_are_numbers_or_dates_of_any_zone(days: Path) -> None:
