@@ -94,7 +94,7 @@ def test_an_export_that_answers_otherwise_is_not_written(
     monkeypatch.setattr(comparing, "differences", lambda *_: np.array([0.01]))
     with pytest.raises(HpoError, match=r"up to 0.01 apart .* more than --tolerance 1e-05: nothing"):
         export(model, tmp_path / "out", source, 1e-5)
-    monkeypatch.setattr(comparing, "difference", lambda *_: np.nan)
+    monkeypatch.setattr(comparing, "differences", lambda *_: np.array([np.nan]))
     with pytest.raises(HpoError, match="nothing was written"):
         export(model, tmp_path / "out", source, 1e-5)
     assert [*tmp_path.iterdir()] == []
