@@ -171,12 +171,16 @@ def compress(
         int | None,
         typer.Option(help="Write layers as products of two arrays of this rank.", min=1),
     ] = None,
+    activation_bits: Annotated[
+        int | None, typer.Option(help="Bits of what layers read, 2 to 8.", min=2, max=8)
+    ] = None,
     teacher: Annotated[
         bool,
         typer.Option("--teacher", help="Learn the answers of MODEL, too."),
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs to train; else as many as MODEL did.", min=1)
+        int | None,
+        typer.Option(help="Epochs to train, 0 for none; else as many as MODEL did.", min=0),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="First rate, which falls; else that of MODEL.", min=0)
@@ -201,7 +205,7 @@ def compress(
         raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
     if out == url_of(model) or Path(out).resolve() == model.resolve():
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
-    wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank)
+    wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank, activation_bits)
     found = _compressed(model, wanted, out, device, force, trust_code, as_json, quiet)
     if found is None:
         return

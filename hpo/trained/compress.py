@@ -35,9 +35,10 @@ class Wanted(NamedTuple):
     """How small a model is made, and how it trains for that.
 
     `sparsity` is the share of its weights that are cut, one by one or by `unit`. The others have
-    `bits` bits. With `has_teacher` it learns the answers that it gave before, too. `epochs`,
-    `learning_rate` and the `rank` of hidden layers are those of its first training where they are
-    None.
+    `bits` bits, and what its layers read has `activation_bits`. With `has_teacher` it learns the
+    answers that it gave before, too. `epochs`, `learning_rate`, `activation_bits` and the `rank` of
+    hidden layers are those of its first training where they are None. With 0 epochs no weight
+    learns: the rows of the training are read once, for the ranges of what layers read.
     """
 
     sparsity: float
@@ -47,6 +48,7 @@ class Wanted(NamedTuple):
     epochs: int | None
     learning_rate: float | None
     rank: int | None = None
+    activation_bits: int | None = None
 
 
 class Compressed(NamedTuple):
@@ -146,13 +148,20 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
             "compressed instead, with the section compression."
         )
     train = {name: value for name, value in train.items() if name not in _LEFT_OUT}
-    if wanted.epochs is not None:
-        train["epochs"] = wanted.epochs
     if optimizer.get("name") != _WITHOUT_SCHEDULE:
         optimizer["schedule"] = {"name": "cosine"}
     if wanted.learning_rate is not None:
         optimizer["learning_rate"] = wanted.learning_rate
     model = dict(values["model"])
+    if wanted.epochs is not None:
+        train["epochs"] = wanted.epochs
+    if wanted.epochs == 0:
+        _check_at_rest(wanted)
+        values = {name: value for name, value in values.items() if name not in _OF_LEARNING}
+        values["updates"] = {"freeze": ["*"]}
+        optimizer = {"name": "sgd", "learning_rate": 1.0}
+        train = {name: train[name] for name in _OF_ANSWERS if name in train} | {"epochs": 1}
+        model.pop("dropout", None)
     if wanted.rank is not None:
         name, known = model.get("name", "model of your own"), _models_with_a_rank()
         if name not in known:
@@ -165,7 +174,7 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         **values,
         "model": model,
         "optimizer": optimizer,
-        "compression": {**_of_answers(values), **_compression(wanted)},
+        "compression": _compression(values, wanted),
         "train": train,
     }
 
@@ -212,18 +221,39 @@ def _without_a_model(folder: Path) -> HpoError:
 
 # Its average is judged, so its rate may not fall.
 _WITHOUT_SCHEDULE = "schedule_free"
+# Sections that change examples or weights while a model learns.
+_OF_LEARNING = ("augment", "sampling", "attack", "updates")
+# Parts of `train` that say how answers are computed and judged.
+_OF_ANSWERS = ("seed", "stream", "precision", "metrics", "threshold")
 # What follows the name of a layer in those of its arrays; of a product of two, the first factor's.
 _FACTOR, _LEFT = re.compile(r"(/left|/right)?/kernel$"), "/left/kernel"
 
 
-def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the layers of the model have learnt to read, which stays."""
-    found = _section(_section(values, "compression"), "activations")
-    return {"activations": found} if found else {}
+def _check_at_rest(wanted: Wanted) -> None:
+    """Refuse what needs weights that learn.
+
+    Raises:
+        HpoError: which names it.
+    """
+    if wanted.sparsity:
+        raise HpoError(
+            "--epochs 0: where weights are cut, the others have to learn again: give --sparsity 0, "
+            "or leave out --epochs."
+        )
+    if wanted.has_teacher:
+        raise HpoError("--epochs 0: without an epoch nothing learns from --teacher: leave it out.")
+    if wanted.learning_rate is not None:
+        raise HpoError("--epochs 0: without an epoch there is no --learning-rate: leave it out.")
 
 
-def _compression(wanted: Wanted) -> dict[str, Any]:
+def _compression(values: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+    """The section of this name; what the layers of the model have learnt to read stays."""
     found: dict[str, Any] = {}
+    activations = _section(_section(values, "compression"), "activations")
+    if wanted.activation_bits is not None:
+        activations["bits"] = wanted.activation_bits
+    if activations:
+        found["activations"] = activations
     if wanted.sparsity:
         found["sparsity"] = {"name": "magnitude", "share": wanted.sparsity, "unit": wanted.unit}
     if wanted.bits != WHOLE:

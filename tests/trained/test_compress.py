@@ -7,14 +7,18 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import hpo as hpo_package
+from hpo.data.load import load_data
+from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError, SpecError
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import load_document
 from hpo.trained.compress import Wanted, compressing, smaller_document
+from hpo.trained.model import load_model
 from hpo.trained.packed import read_packed
 from tests.study.whole import Studies
 from tests.trained.tables import trained, write_table
@@ -136,6 +140,50 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     for place in ("small", (tmp_path / "small").as_uri()):
         assert "holds the model to compress" in hpo("compress", place, "-o", place).err
     assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err
+
+
+def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
+    hpo, tmp_path, compile_cache
+):
+    spec = {
+        "name": "iris",
+        "data": {"dataset": "iris", "batch_size": "all"},
+        "model": {"name": "mlp", "widths": [8], "dropout": 0.5},
+        "optimizer": {"name": "adam", "learning_rate": 0.05},
+        "augment": {"gaussian_noise": 3.0},
+        "train": {"epochs": 9},
+    }
+    studies = Studies(tmp_path, compile_cache)
+    studies.train(load_document(spec, Path()), tmp_path / "model")
+    words = ("--sparsity", "0", "--bits", "32", "--activation-bits", "8", "--epochs", "0")
+    result = hpo("compress", "model", "-o", "small", *words)
+    assert result.code == 0, result.err
+    before, after = (load_model(tmp_path / name) for name in ("model", "small"))
+    for own, new in zip(
+        jax.tree.leaves(before.members[0].weights["params"]),
+        jax.tree.leaves(after.members[0].weights["params"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(own, new)
+    # All rows are one batch, so that the ranges are the ends of what the two layers read.
+    data = load_data(before.training.data, Path(), None)
+    x = np.asarray(data.train.arrays["x"])
+    weights = before.members[0].weights["params"]
+    hidden = np.maximum(0, x @ weights["linears"][0]["kernel"] + weights["linears"][0]["bias"])
+    for layer, read in (("linears/0", x), ("head", hidden)):
+        found = [
+            dict(leaves(after.members[0].weights))[f"variables/{layer}/dot_general/{end}"]
+            for end in ("low", "high")
+        ]
+        assert found == pytest.approx([min(0, read.min()), max(0, read.max())], rel=1e-6)
+    assert json.loads((tmp_path / "small" / "metrics.json").read_text())["epochs"] == 1
+
+    for more, why in (
+        (("--sparsity", "0.5"), "the others have to learn again: give --sparsity 0"),
+        (("--sparsity", "0", "--teacher"), "nothing learns from --teacher"),
+        (("--sparsity", "0", "--learning-rate", "0.1"), "there is no --learning-rate"),
+    ):
+        assert why in hpo("compress", "model", "-o", "new", "--epochs", "0", *more).err
 
 
 def test_a_network_of_images_becomes_smaller_by_a_rank(hpo, tmp_path, compile_cache):
