@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpo import registry
     from hpo.api.functions.decorator import Choice, Float, Int, objective
+    from hpo.api.models.compressing import compress
+    from hpo.api.models.exporting import bench, export_model
     from hpo.api.reporting import report
     from hpo.api.searching import resume, search
     from hpo.api.study import Study, studies
@@ -36,6 +38,9 @@ __all__ = [
     "Study",
     "StudyError",
     "TrainedModel",
+    "bench",
+    "compress",
+    "export_model",
     "load",
     "objective",
     "registry",
@@ -53,6 +58,8 @@ _HOMES = {
     **dict.fromkeys(("Study", "studies"), "hpo.api.study"),
     "report": "hpo.api.reporting",
     "train": "hpo.api.training",
+    "compress": "hpo.api.models.compressing",
+    **dict.fromkeys(("bench", "export_model"), "hpo.api.models.exporting"),
     **dict.fromkeys(("TrainedModel", "load"), "hpo.trained.load"),
     "registry": "hpo.registry",
     **dict.fromkeys(

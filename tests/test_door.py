@@ -19,6 +19,9 @@ NAMES = {
     "Study",
     "StudyError",
     "TrainedModel",
+    "bench",
+    "compress",
+    "export_model",
     "load",
     "objective",
     "registry",
@@ -47,7 +50,7 @@ def test_importing_hpo_loads_nothing_but_the_standard_library():
 
 
 def test_looking_at_a_study_loads_no_jax():
-    loaded = modules_after("import hpo; hpo.Study, hpo.search, hpo.resume, hpo.train")
+    loaded = modules_after("import hpo; hpo.Study, hpo.search, hpo.train, hpo.compress, hpo.bench")
     assert "sqlalchemy" in loaded
     assert loaded.isdisjoint({"jax", "flax", "optuna", "pandas", "sklearn"})
 
@@ -71,5 +74,6 @@ def test_search_is_the_function_although_a_package_has_its_name(first):
 
 
 def test_every_public_function_says_what_it_raises():
-    for name in ("search", "resume", "train", "studies", "Study"):
+    runs = ("bench", "compress", "export_model", "resume", "search", "train")
+    for name in (*runs, "load", "studies", "Study"):
         assert "Raises:" in getattr(hpo, name).__doc__

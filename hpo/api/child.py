@@ -13,6 +13,7 @@ import select
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from hpo.study.signals import StopRequest, leave, stop_signals
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpo.spec.experiment import Experiment
     from hpo.study.kept.files import KeptTrial
 
 _LOOK_SECONDS = 1.0
@@ -139,6 +141,8 @@ def _run(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> N
     logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(messages)], force=True)
     if request["command"] == "train":
         _train(request, messages, stop)
+    elif request["command"] == "compress":
+        _compress(request, messages, stop)
     else:
         _search(request, messages, stop)
 
@@ -200,6 +204,24 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
             kept=_kept(request["kept"]),
             must_converge=force and holds_model(place),
         )
+
+
+def _compress(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from hpo.api.models.compressing import run_compression
+    from hpo.api.running import run_training
+    from hpo.report.training import EpochDisplay
+    from hpo.spec.load import require_single
+    from hpo.trained.compress import Wanted  # imports JAX
+
+    shared = {name: request[name] for name in ("device", "force", "trust_code")}
+
+    def train(experiment: Experiment, folder: Path) -> None:
+        epochs = require_single(experiment).training.train.epochs
+        display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
+        run_training(experiment, folder, display, stop, must_converge=True, **shared)
+
+    wanted = Wanted(*request["wanted"])
+    run_compression(Path(request["model"]), wanted, request["folder"], train, **shared)
 
 
 def _kept(given: Sequence[Any] | None) -> KeptTrial | None:

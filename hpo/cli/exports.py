@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,28 +79,23 @@ def export_model(
 
     Example: hpo export-model model/ -o exported/
     """
-    from hpo.api.surroundings import data_home
-    from hpo.errors import HpoError
-    from hpo.trained.exported import folder
-    from hpo.trained.exported.precision import TOLERANCES
+    from hpo.api.models import exporting
 
-    if form is Format.STABLEHLO and precision != "float32":
-        raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
-    folder.check_extra(form)
-    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-
-    loaded = load_answering(model, device, is_trusted=trust_code)
-    source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
-    in_bits = partial(folder.export_onnx, precision=precision)
-    export = in_bits if form is Format.ONNX else folder.export_stablehlo
-    most = TOLERANCES[precision] if tolerance is None else tolerance
-    # Every row of folds has trained a member.
-    is_judged = rows is None and not loaded.training.data.folds
-    found = export(loaded, out, source, most, is_judged=is_judged, is_replaced=force)
+    found = exporting.export_model(
+        model,
+        out,
+        format=form.value,
+        rows=rows,
+        precision=precision,
+        tolerance=tolerance,
+        device=device,
+        force=force,
+        trust_code=trust_code,
+    )
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return
-    _tell(found, out, has_folds=rows is None and not is_judged)
+    _tell(found, out, has_folds=rows is None and found.metrics is None)
 
 
 def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
@@ -139,14 +133,12 @@ def bench(
 
     Example: hpo bench model/
     """
+    from hpo.api.models.exporting import run_bench
     from hpo.report.models.speed import speed_view
-    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.exported.bench import timings, without_engine
 
-    loaded = load_answering(model, device, is_trusted=trust_code)
-    if (reason := without_engine(loaded)) is not None:
-        print_line(f"onnxruntime is left out: {reason}", is_stderr=True)
-    found = [*timings(loaded)]
+    found = run_bench(
+        model, lambda text: print_line(text, is_stderr=True), device=device, trust_code=trust_code
+    )
     if as_json:
         print_json([one._asdict() for one in found])
         return

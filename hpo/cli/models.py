@@ -49,11 +49,16 @@ def sent_again(out: str, about: str, *, force: bool, as_json: bool = False) -> b
 
     if not send_again(out, about, is_replaced=force):
         return False
+    tell_sent(out, as_json=as_json)
+    return True
+
+
+def tell_sent(out: str, *, as_json: bool) -> None:
+    """Say that a URL has got the model that could not be sent before."""
     if as_json:
         print_json({"folder": out, "sent": True})
     else:
         print_line(f"{out} holds the model that was made before; it is sent now.")
-    return True
 
 
 TrainedFolder = Annotated[

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hpo.api.surroundings import default_storage
-from hpo.cli.models import TrainedFolder, TrustModel, sent_again
+from hpo.cli.models import TrainedFolder, TrustModel, sent_again, tell_sent
 from hpo.cli.options import (
     AsJson,
     Device,
@@ -25,12 +26,10 @@ from hpo.cli.options import (
     TrustCode,
 )
 from hpo.cli.output import print_ending, print_json, print_line, stderr
-from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
     from hpo.study.kept.files import KeptTrial
-    from hpo.trained.compress import Compressed, Wanted
     from hpo.trained.save import Trained
 
 
@@ -197,58 +196,20 @@ def compress(
 
     Example: hpo compress model/ -o small/ --sparsity 0.8 --bits 4
     """
-    from hpo.data.remote import url_of
+    from hpo.api.models.compressing import run_compression
     from hpo.report.models.compressed import compressed_view
-    from hpo.trained.compress import WHOLE, Wanted
+    from hpo.trained.compress import Wanted
 
-    if not (bits <= 8 or bits == WHOLE):
-        raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
-    if out == url_of(model) or Path(out).resolve() == model.resolve():
-        raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
+    shared: Any = {"device": device, "force": force, "trust_code": trust_code}
+    train = partial(_trained, is_quiet=quiet, must_converge=True, **shared)
     wanted = Wanted(sparsity, unit, bits, teacher, epochs, learning_rate, rank, activation_bits)
-    found = _compressed(model, wanted, out, device, force, trust_code, as_json, quiet)
+    found = run_compression(model, wanted, out, train, **shared)
     if found is None:
-        return
-    if as_json:
+        tell_sent(out, as_json=as_json)
+    elif as_json:
         print_json({"folder": out, **found.to_plain()})
-        return
-    print_ending(compressed_view(found, model, out))
-
-
-def _compressed(
-    model: Path,
-    wanted: Wanted,
-    out: str,
-    device: str | None,
-    force: bool,
-    trust_code: bool,
-    as_json: bool,
-    is_quiet: bool,
-) -> Compressed | None:
-    """Train a model to be smaller, and compare both; None where an earlier run has done so."""
-    from hpo.api.surroundings import data_home
-    from hpo.spec.file.dump import dump_spec
-    from hpo.trained.compress import before_and_after, compressing
-    from hpo.trained.remote import written_to
-    from hpo.trained.save import check_free
-
-    if "://" not in out:
-        check_free(Path(out), force)
-    experiment = compressing(model, wanted, data_home(), device, is_trusted=trust_code)
-    about = dump_spec(experiment.document)
-    if sent_again(out, about, force=force, as_json=as_json):
-        return None
-    with written_to(out, is_replaced=force, about=about) as folder:
-        _trained(
-            experiment,
-            folder,
-            device,
-            force=force,
-            trust_code=trust_code,
-            is_quiet=is_quiet,
-            must_converge=True,
-        )
-        return before_and_after(model, folder)
+    else:
+        print_ending(compressed_view(found, model, out))
 
 
 def _trained(

@@ -27,6 +27,7 @@ from hpo.trained.weights import weight_bytes
 
 # How many bits a weight has that is not rounded.
 WHOLE = 32
+_MOST_BITS = 8
 # Parts of `train` that span or judge the epochs of the first training, or say how its study ran it.
 _LEFT_OUT = ("until", "keep", "early_stop", "schedules", "changes", "varying", "merged")
 
@@ -54,7 +55,7 @@ class Wanted(NamedTuple):
 class Compressed(NamedTuple):
     """A model before and after: the bytes of its weights, and its metrics by split.
 
-    `is_comparable` says whether both were judged on the same rows.
+    `is_comparable` says whether both were judged on the same rows. `model` is the smaller one.
     """
 
     bytes_before: int
@@ -62,6 +63,7 @@ class Compressed(NamedTuple):
     before: SplitMetrics
     after: SplitMetrics
     is_comparable: bool
+    model: TrainedModel
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -131,6 +133,11 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
     Raises:
         HpoError: for a folder without a model that can be trained further.
     """
+    bits = wanted.bits
+    if not (2 <= bits <= _MOST_BITS or bits == WHOLE):
+        raise HpoError(
+            f"--bits {bits}: a weight has 2 to {_MOST_BITS} bits, or {WHOLE}: give another."
+        )
     if (folder / ENSEMBLE_FILE).is_file():
         raise HpoError(f"{folder}: holds an ensemble: compress each of its models.")
     values = read_spec(folder)
@@ -278,7 +285,7 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def before_and_after(before: Path, after: Path) -> Compressed:
+def before_and_after(before: Path, after: Path, *, trusts_code: bool = False) -> Compressed:
     """The models in two folders, of which the second is the first one compressed."""
     models = TrainedModel.read(before), TrainedModel.read(after)
     return Compressed(
@@ -287,4 +294,5 @@ def before_and_after(before: Path, after: Path) -> Compressed:
         models[0].metrics,
         models[1].metrics,
         data_fingerprint(before) == data_fingerprint(after),
+        replace(models[1], trusts_code=trusts_code),
     )

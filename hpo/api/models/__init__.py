@@ -1,0 +1,1 @@
+"""What becomes of trained models: smaller ones, files for other programs, times."""
