@@ -46,6 +46,10 @@ _REFUSED = {
     "averages": ({"own average"}, r"swa averages weights itself"),
     "rewinding": ({"own average"}, r"compression\.sparsity\.rewind"),
 }
+# Models that a space excludes, and what says so.
+_REFUSED_MODELS = {
+    "activations": ({"realmlp", "tabm", "rnn"}, r"compression\.activations\.bits: rounds"),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,6 +60,11 @@ def test_every_space_is_valid_for_every_model_and_optimizer(name):
     for model, optimizer in zip(models, islice(cycle(OPTIMIZERS), count), strict=True):
         needs = registry.OPTIMIZERS[optimizer].needs
         excluded, said = _REFUSED.get(name, (set(), ""))
+        models_excluded, said_of_models = _REFUSED_MODELS.get(name, (set(), ""))
+        if model in models_excluded:
+            with pytest.raises(SpecError, match=said_of_models):
+                experiment([name], model, optimizer)
+            continue
         if excluded & {*needs}:
             with pytest.raises(SpecError, match=said):
                 experiment([name], model, optimizer)

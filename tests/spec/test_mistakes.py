@@ -140,7 +140,7 @@ ROWS = [
     ),
     (
         "model: {name: cnn, widths: [3]}",
-        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, groups, init, init_gain, init_scale, kernel, name, norm, norm_momentum, padding, pooling, slope, stride.",
+        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, groups, init, init_gain, init_scale, kernel, name, norm, norm_momentum, padding, pooling, rank, slope, stride.",
     ),
     (
         "model: {name: cnn, kernel: 13}",

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from hpo.spec.file.document import Mistake
+from hpo.spec.file.urls import without_secrets
 from hpo.spec.marks import Knob, NonNegative, Positive, ReadWhere, Spec, Static
-from hpo.spec.sections.models.pretrained import TrainedFolder, folder_trouble
+from hpo.spec.sections.models.pretrained import folder_trouble
 
 TEACHER_FROM = "compression.teacher.from"
 WEIGHT, TEMPERATURE = 0.7, 4.0
@@ -28,8 +29,14 @@ class TrialOf(Spec):
     """The number of the trial; the best one if left out."""
 
 
+def _without_secrets(named: Any) -> Any:
+    return without_secrets(named) if isinstance(named, str) else named
+
+
+# Checked as a whole, because of a union nobody learns which of its parts refuses a text, and why.
 _Named: Any = Annotated[
-    TrainedFolder | TrialOf | None,
+    str | TrialOf | None,
+    AfterValidator(_without_secrets),
     Field(
         default=None,
         description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "

@@ -20,16 +20,13 @@ FROM = "model.from"
 _FILES = ("metrics.json", "spec.yaml")
 
 
-TrainedFolder = Annotated[str, AfterValidator(without_secrets)]
-
-
 class Pretrained(Spec):
     """What every model has: where its first weights come from."""
 
     # Written so, because `from` is a word of Python's own.
     __annotations__ = {
         "from": Annotated[
-            TrainedFolder | None,
+            Annotated[str, AfterValidator(without_secrets)] | None,
             Mark.HOST,
             Field(
                 default=None,

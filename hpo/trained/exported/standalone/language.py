@@ -153,7 +153,7 @@ def main() -> None:
         prompt = asked.prompt if asked.text is None else model.read(asked.text)
         found = model.generate(prompt, asked.length, asked.temperature, asked.seed)
         if asked.out == "-":
-            print(found)
+            sys.stdout.write(f"{found}\n")
             sys.stdout.flush()
         else:
             Path(asked.out).write_text(found, encoding="utf-8", newline="")
