@@ -248,7 +248,8 @@ def _variant_mistakes(
         return spec_mistakes(next(iter(variants.specs.values())), value, path)
     if tag is not None:
         return [Mistake(path, f"cannot be {shown(value)}: write {{{tag}: {sorted(names)[0]}}}")]
-    return [Mistake(path, leaf_mistake(spec, field, value, {field: ""}))]
+    own = {field: errors.get(field, "")}
+    return [Mistake(path, leaf_mistake(spec, field, value, own))]
 
 
 def _unknown_kind(
