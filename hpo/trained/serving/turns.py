@@ -30,7 +30,7 @@ class _Call:
 
 
 class Turns:
-    """Calls `answer` for the rows of one request after the other.
+    """Calls `answer` for the rows of one request after the other, in the order in which they came.
 
     Requests that wait when a turn begins and are of its `kind` are answered in the same call, up to
     `most_rows` rows. None waits for others to come. Where the call fails or has something to say,
@@ -75,8 +75,9 @@ class Turns:
         return call.found
 
     def _is_due(self, call: _Call) -> bool:
-        """Whether a call is answered or may begin."""
-        return call.found is not None or not self._is_answering
+        """Whether a call is answered or may begin: the one that has waited longest is next."""
+        is_next = call not in self._waiting or call is self._waiting[0]
+        return call.found is not None or (is_next and not self._is_answering)
 
     def _alike(self, call: _Call) -> list[_Call]:
         """The call and those that wait and can be answered with it; they wait no longer."""
