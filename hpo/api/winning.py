@@ -110,8 +110,8 @@ def with_teacher(
         return experiment
     home = CheckpointFolder.beside(around.storage, named.study, "teachers").path
     place = None
-    if named.trial is None and experiment.search is not None and not around.starts_over:
-        place = _earlier(experiment, around.storage, home)
+    if experiment.search is not None and not around.starts_over:
+        place = _earlier(experiment, named, around.storage, home)
     if place is None:
         place = _taken(named, home, around, say)
     path = os.path.relpath(place, experiment.folder)
@@ -121,8 +121,8 @@ def with_teacher(
     return replace(experiment, training=training, document=document)
 
 
-def _earlier(experiment: Experiment, storage: str, home: Path) -> Path | None:
-    """The folder below `home` that is the teacher of the stored study of this name, if any."""
+def _earlier(experiment: Experiment, named: TrialOf, storage: str, home: Path) -> Path | None:
+    """The folder of that trial below `home` from which the stored study of this name has learnt."""
     try:
         with Storage.read(storage) as database:
             found = database.find(experiment.name)
@@ -131,7 +131,10 @@ def _earlier(experiment: Experiment, storage: str, home: Path) -> Path | None:
     document: Any = {} if found is None else found.document
     path = document.get("compression", {}).get("teacher", {}).get("from")
     place = (experiment.folder / path).resolve() if isinstance(path, str) else None
-    return place if place is not None and place.parent == home.resolve() else None
+    if place is None or place.parent != home.resolve() or not (place / METRICS_FILE).is_file():
+        return None
+    number = "" if named.trial is None else f"{named.trial}-"
+    return place if place.name.startswith(f"trial-{number}") else None
 
 
 def _taken(named: TrialOf, home: Path, around: Surroundings, say: Callable[[str], None]) -> Path:

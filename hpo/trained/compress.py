@@ -168,7 +168,8 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         values["updates"] = {"freeze": ["*"]}
         optimizer = {"name": "sgd", "learning_rate": 1.0}
         train = {name: train[name] for name in _OF_ANSWERS if name in train} | {"epochs": 1}
-        model.pop("dropout", None)
+        for name in ("dropout", "stochastic_depth"):
+            model.pop(name, None)
     if wanted.rank is not None:
         name, known = model.get("name", "model of your own"), _models_with_a_rank()
         if name not in known:

@@ -74,12 +74,12 @@ def written_to(place: str | Path, *, is_replaced: bool, about: str = "") -> Iter
                 f"-o {url}: a model that another command could not send is in {folder}: copy its "
                 "files to the URL, or delete them to train again."
             )
+        (folder.parent / _ABOUT).write_text(about, encoding="utf-8")
         try:
             yield folder
         except HpoError as error:  # the user knows the URL
             error.args = (str(error).replace(str(folder), url), *error.args[1:])
             raise
-        (folder.parent / _ABOUT).write_text(about, encoding="utf-8")
         _hand_over(folder, url, is_replaced=is_replaced)
 
 

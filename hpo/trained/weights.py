@@ -151,8 +151,10 @@ def _read_by(read: Callable[[Any], Any]) -> Any:
     try:
         with checkpoints() as checkpointer:
             return read(checkpointer)
+    except MemoryError:
+        raise
     except Exception as error:  # Orbax and TensorStore raise many
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 @cache

@@ -35,11 +35,14 @@ for _case in CASES:
         _case |= {"model": "mlp", "loss": "mse"}
 
 
-def _varies_all(case: dict[str, str]) -> bool:
-    """Whether numbers of all sections vary beside those of the entries.
+# The sections whose numbers change what an optimizer is given or does.
+_OF_STEPS = ("loss.", "model.", "optimizer.", "updates.")
 
-    Techniques wrap every optimizer in one way, but for those with needs. So they vary with each of
-    these, and beside one optimizer of each model.
+
+def _varies_all(case: dict[str, str]) -> bool:
+    """Whether numbers of all sections vary, not just those `_OF_STEPS`.
+
+    They vary with each optimizer that has needs, and once for each model.
     """
     first = next(one for one in CASES if one["model"] == case["model"])
     return case == first or bool(OPTIMIZERS[case["optimizer"]].needs)
@@ -85,7 +88,7 @@ def _with_every_number(case: dict[str, str], lane: int) -> Training:
     document = _document(case)
     paths = [path for path, _ in _knobs(_training(document))]
     if not _varies_all(case):
-        paths = [path for path in paths if path.startswith(("loss.", "model.", "optimizer."))]
+        paths = [path for path in paths if path.startswith(_OF_STEPS)]
     document["train"] = {"epochs": 3, "stream": lane, "varying": paths}
     for path in paths:
         for value in (0.11 * lane, 1 + lane, 2 + lane, 0.1):  # a share, a count, or not from 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hpo.api.stream import Stream, wait_for
 from hpo.api.surroundings import data_home
@@ -109,6 +109,11 @@ def check_apart(model: Path, out: str) -> None:
     """
     from hpo.data.remote import url_of
 
-    found: Any = url_of(model)
-    if out == found or Path(out).resolve() == model.resolve():
+    if _place(out) in (_place(str(model)), _place(url_of(model) or str(model))):
         raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
+
+
+def _place(folder: str) -> str:
+    """The same text for all names of a folder or URL."""
+    path = folder.removeprefix("file://")
+    return folder.rstrip("/") if "://" in path else str(Path(path).resolve())

@@ -216,6 +216,9 @@ def _check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
     for name in ("hash_buckets", "image_size"):
         if name in arrays and not (arrays[name] > 0).all():
             raise ValueError(f"{name} holds {arrays[name].min()}, which is no count")
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    if "clip" in arrays and not least <= arrays["clip"] <= most:
+        raise ValueError(f"clip holds {arrays['clip']:g}, which is no number of float32")
     low, high = arrays.get("target_range", (0, 1))
     if low >= high:
         raise ValueError(f"target_range goes from {low:g} to {high:g}")

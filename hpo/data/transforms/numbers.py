@@ -110,6 +110,7 @@ def smoothly_clipped(x: np.ndarray, bound: Any) -> np.ndarray:
 
     Source: Holzmueller et al. 2024, "Better by default" (arXiv:2407.04491), Section 3.
     """
-    # The hypotenuse of 1 and x / bound overflows for no float32.
-    clipped: np.ndarray = x / np.hypot(1, x / np.float32(bound))
+    # Far beyond a tiny bound the quotient is infinite, and the result 0.
+    with np.errstate(over="ignore"):
+        clipped: np.ndarray = x / np.hypot(1, x / np.float32(bound))
     return clipped

@@ -78,8 +78,9 @@ def _of_rank(
         layer, is_factor, _ = name.partition(_LEFT)
         if is_factor and layer + _KERNEL in found:
             left, right = layer + _LEFT, layer + _RIGHT
-            pair = factors(_matrix(found.pop(layer + _KERNEL)), drawn[left].shape[-1])
-            found[left] = pair[0].reshape(*drawn[left].shape[:-2], -1, pair[0].shape[1])
+            kernel = found.pop(layer + _KERNEL)
+            pair = factors(_matrix(kernel), drawn[left].shape[-1])
+            found[left] = pair[0].reshape(*kernel.shape[:-1], -1)
             found[right] = pair[1].reshape(*drawn[right].shape[:-1], -1)
             if layer + _BIAS in found:
                 found[f"{layer}/right{_BIAS}"] = found.pop(layer + _BIAS)

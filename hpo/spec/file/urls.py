@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_SECRET = re.compile(r"(?i)(^|[^a-z])(password|passwd|secret|token|signature|sig|credential|key)=")
+_SECRET = re.compile(
+    r"(?i)((password|passwd|pwd|secret|token|signature|credential|auth|key|keyid)|(^|[^a-z])sig)="
+)
 
 
 def is_url(path: str) -> bool:

@@ -222,6 +222,7 @@ class _Training:
                     display.say,
                     self.stop,
                     is_replaced,
+                    must_converge=True,
                 )
             except StoppedError:
                 self._look()

@@ -88,12 +88,18 @@ class Ended:
 
 
 def can_train_together(members: Sequence[Member]) -> list[Member]:
-    """Those that can be trials of one study: of as many runs each, and without a rule to stop."""
+    """Those that can be trials of one study: of as many runs each, and without a rule to stop.
+
+    Answers of a teacher lie in a data set, of which the reference does not tell. So of data sets
+    with the same reference, one is read.
+    """
     alike = [one for one in members if not Judging.of(one.ready.training.train, _LOSS).has_rule]
+    datas: dict[DataReference, DataSet] = {}
     return [
         one
         for one in alike
         if Replicas.of(one.ready.training) == Replicas.of(alike[0].ready.training)
+        and datas.setdefault(one.ready.reference, one.ready.data) is one.ready.data
     ]
 
 

@@ -64,7 +64,7 @@ class Model:
         """The text of a file, in the encoding of the training's."""
         if self.schema["cut"] == "bytes":
             return file.read_bytes().decode("utf-8", "surrogateescape")
-        return file.read_bytes().decode(self.schema["encoding"])
+        return file.read_bytes().decode(self.schema["encoding"]).removeprefix("\ufeff")
 
     def chances(self, tokens: np.ndarray) -> np.ndarray:
         """The chance of each token to come next at each place, `[rows, length, tokens]`.
