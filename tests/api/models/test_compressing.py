@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hpo
+from hpo.api.models.compressing import check_apart
 
 
 def test_a_model_becomes_smaller_and_bad_input_is_refused_as_on_the_command_line(spec, flowers):
@@ -28,3 +29,10 @@ def test_a_model_becomes_smaller_and_bad_input_is_refused_as_on_the_command_line
     with pytest.raises(hpo.HpoError, match=r"^-o whole: holds the model to compress"):
         hpo.compress("whole", "whole")
     assert not Path("new").exists()
+
+
+def test_a_folder_has_one_place_by_all_its_names(tmp_path: Path) -> None:
+    for name in (str(tmp_path), f"{tmp_path}/", tmp_path.as_uri(), f"{tmp_path.as_uri()}/"):
+        with pytest.raises(hpo.HpoError, match="holds the model to compress"):
+            check_apart(tmp_path, name)
+    check_apart(tmp_path, f"{tmp_path.as_uri()}s")

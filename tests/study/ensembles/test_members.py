@@ -90,3 +90,20 @@ def test_a_stopped_ensemble_goes_on_where_its_members_were(
     assert (seen[-1].epochs, seen[-1].finished) == (900, 3)
     assert_trained(studies, now, folder)
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
+
+
+@pytest.mark.parametrize("matches", [("features", "logits"), ("logits", "features")])
+def test_members_of_one_teacher_learn_what_each_learns_alone(
+    studies: Studies, tmp_path: Path, matches: tuple[str, str]
+) -> None:
+    studies.train(an_experiment(tmp_path), tmp_path / "teacher")
+    candidates = [
+        Winner(
+            an_experiment(tmp_path, compression={"teacher": {"from": "teacher", "match": match}}),
+            number,
+            (),
+        )
+        for number, match in enumerate(matches)
+    ]
+    ensemble(studies, candidates, tmp_path / "two", is_plain=True)
+    assert_trained(studies, candidates, tmp_path / "two")
