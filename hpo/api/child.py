@@ -178,9 +178,8 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
 
 def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
     from hpo.api.asking import experiment_of
-    from hpo.api.running import run_training
+    from hpo.api.running import run_training, trained_from
     from hpo.report.training import EpochDisplay
-    from hpo.spec.file.dump import dump_spec
     from hpo.spec.load import require_single
     from hpo.trained.remote import holds_model, send_again, written_to
 
@@ -188,7 +187,8 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
-    place, force, about = request["folder"], request["force"], dump_spec(experiment.document)
+    place, force = request["folder"], request["force"]
+    about = trained_from(experiment, is_refit=request["refit"])
     if send_again(place, about, is_replaced=force):
         return
     with written_to(place, is_replaced=force, about=about) as folder:

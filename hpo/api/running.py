@@ -11,6 +11,7 @@ from hpo.api.memory import check_memory
 from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
 from hpo.spec.code.own_command import command_line
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import require_search, require_single
 from hpo.spec.sections.compression.teacher import trial_of
 
@@ -116,6 +117,11 @@ def run_training(
     return train_to_folder(
         experiment, folder, around, watch, say, stop, force, refit, kept, must_converge
     )
+
+
+def trained_from(experiment: Experiment, *, is_refit: bool) -> str:
+    """What a model is trained from, as text: its spec, and whether it is one of all rows."""
+    return dump_spec(experiment.document) + ("# --refit\n" if is_refit else "")
 
 
 def _with_teacher(

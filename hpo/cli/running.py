@@ -124,16 +124,16 @@ def train(
     Example: hpo train best.yaml -o model/
     """
     from hpo.api.asking import experiment_of
+    from hpo.api.running import trained_from
     from hpo.api.winning import searched_winner
     from hpo.report.training import trained_view
-    from hpo.spec.file.dump import dump_spec
     from hpo.spec.load import require_single
     from hpo.trained.remote import holds_model, written_to
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
     experiment = require_single(experiment if found is None else found.experiment)
-    about = dump_spec(experiment.document)
+    about = trained_from(experiment, is_refit=refit)
     if sent_again(out, about, force=force):
         return
     if found is not None:

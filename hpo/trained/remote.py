@@ -55,7 +55,7 @@ def written_to(place: str | Path, *, is_replaced: bool, about: str = "") -> Iter
     """A folder on this machine to write a model into; that of a URL gets its files at the end.
 
     It is the same folder for the same URL, so that a stopped training finds its checkpoint. `about`
-    says all that the model is made from, by which `send_again` knows one that could not be sent.
+    says what the model is made from, by which `send_again` knows one that could not be sent.
 
     Raises:
         HpoError: for a URL where other files lie, or a model unless `is_replaced`. For one that

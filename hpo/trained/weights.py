@@ -147,13 +147,13 @@ def _read_by(read: Callable[[Any], Any]) -> Any:
     Raises:
         ValueError: for a checkpoint that cannot be read; the errors of Orbax are not printed.
     """
-    _print_no_late_errors()
     try:
         with checkpoints() as checkpointer:
             return read(checkpointer)
     except MemoryError:
         raise
     except Exception as error:  # Orbax and TensorStore raise many
+        _print_no_late_errors()
         raise ValueError(str(error) or type(error).__name__) from error
 
 

@@ -335,7 +335,7 @@ class _Watcher:
             replace(trial, number=one.number, hparams={}) for one, trial in found if trial.epochs
         ]
         return Progress(
-            study=f"{members[0].ready.experiment.name}, {len(members)} trials",
+            study=f"{members[0].ready.experiment.name}, to join",
             metric=_LOSS.metric,
             trials=len(members),
             states=Counter(trial.state for _, trial in found if trial.epochs),
