@@ -209,3 +209,17 @@ def test_a_folder_that_is_not_there_or_sends_too_much_is_refused(
     monkeypatch.setattr(type(memory), "find", small)
     with pytest.raises(HpoError, match=r"sends more than the 3 bytes that it tells"):
         hpo.load(URL)
+
+
+def test_an_unsent_model_is_known_by_the_run_that_wrote_it(memory: Any) -> None:
+    def stopped(about: str, *, is_written: bool) -> None:
+        writing = written_to(URL, is_replaced=False, about=about)
+        folder = writing.__enter__()
+        if is_written:
+            write(folder)
+        assert not writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+    stopped("name: before\n", is_written=False)
+    stopped(ABOUT, is_written=True)
+    assert not send_again(URL, "name: before\n", is_replaced=False)
+    assert send_again(URL, ABOUT, is_replaced=False)
