@@ -1,8 +1,8 @@
 """Files of the weights that a search keeps: `<database>.weights/<study>`, a file for each trial.
 
 A file holds the state in which each run of the trial ended, and the metrics of its epochs. Once the
-search is over, it also holds what the trial predicts for the validation rows. It is a cache: a trial
-without one trains again, to the same results.
+search is over, it also holds what the trial predicts for the validation rows. It is a cache: a
+trial without one trains again, to the same results.
 """
 
 from __future__ import annotations
