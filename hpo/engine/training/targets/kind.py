@@ -29,7 +29,7 @@ class Targets:
     probabilities, or values in the targets' units. `outputs` turns such predictions, as float64,
     into the outputs that give them, so that a mean prediction has metrics. `joined` does the same
     within a program for the members of one model: it takes outputs `[B, M, K]` to those of the
-    members' mean prediction; None for a kind whose rows have an answer at each position.
+    members' mean prediction. It is None for a kind with an answer at each position of a row.
     """
 
     loss: Any
