@@ -108,10 +108,11 @@ _YOGI = "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3
 _MUON = "https://kellerjordan.github.io/posts/muon/"
 _LBFGS = "https://doi.org/10.1007/978-0-387-40065-5"
 _LSTSQ = "https://numpy.org/doc/stable/reference/generated/numpy.linalg.lstsq.html"
+# The first one is what messages propose.
 OPTIMIZERS = {
+    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_BASIC}:adamw", paper=f"{_ARXIV}/1711.05101"),
     "sgd": Entry(f"{_OPTIMIZER}:Sgd", f"{_BASIC}:sgd", paper=_SGD),
     "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_BASIC}:adam", paper=f"{_ARXIV}/1412.6980"),
-    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_BASIC}:adamw", paper=f"{_ARXIV}/1711.05101"),
     "rmsprop": Entry(f"{_OPTIMIZER}:RmsProp", f"{_BASIC}:rmsprop", paper=_RMSPROP),
     "adagrad": Entry(
         f"{_OPTIMIZER}:Adagrad", f"{_BASIC}:adagrad", needs=("start",), paper=_ADAGRAD

@@ -40,6 +40,7 @@ from hpo.study.storage.trust import check_known
 from hpo.trial import TrialState
 
 if TYPE_CHECKING:
+    import numpy as np
     from pandas import DataFrame
 
     from hpo.trained.load import TrainedModel
@@ -203,6 +204,16 @@ class Study:
         """Where the weights of a trial are, if `search.keep_weights` has kept them."""
         metrics = self._read().state.metrics.get(trial, ())
         return KeptTrial(self.storage, self.name, trial, [*metrics])
+
+    def predictions(self, trial: int) -> np.ndarray | None:
+        """What a trial predicts for the validation rows, float64 `[N, K]`; None if it is not kept.
+
+        `search.keep_weights` keeps those of the best trials, once a search is over. They are
+        chances, or values in the target's unit: the mean over the seeds. With folds, the rows of
+        one stand after those of the other, each answered by the runs that have not trained on it.
+        """
+        found = self.kept(trial).read()
+        return None if found is None else found.predictions
 
     def export_front(
         self, folder: str | Path, *, force: bool = False, trust_code: bool = False

@@ -247,7 +247,7 @@ def _variant_mistakes(
     if tag is None and len(names) == 1 and not takes_more:
         return spec_mistakes(next(iter(variants.specs.values())), value, path)
     if tag is not None:
-        return [Mistake(path, f"cannot be {shown(value)}: write {{{tag}: {sorted(names)[0]}}}")]
+        return [Mistake(path, f"cannot be {shown(value)}: write {{{tag}: {names[0]}}}")]
     own = {field: errors.get(field, "")}
     return [Mistake(path, leaf_mistake(spec, field, value, own))]
 
@@ -286,8 +286,8 @@ def _unknown_key(spec: type[Spec], key: str) -> str:
 def _missing(spec: type[Spec], field: str) -> str:
     info, variants = spec.model_fields[field], variants_of(spec, field)
     if variants is not None and variants.tag is not None:
-        names = sorted(variants.specs)
-        known = f"known names: {', '.join(names)}"
+        names = list(variants.specs)
+        known = f"known names: {', '.join(sorted(names))}"
         return f"is missing: write {{{variants.tag}: {names[0]}}} or another ({known})"
     if variants is not None and len(variants.specs) == 1:
         return f"is missing: write {_shape(next(iter(variants.specs.values())))}"

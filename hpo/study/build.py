@@ -40,6 +40,7 @@ class Machinery:
     crew: Crew
     checkpoints: CheckpointWriter
     baselines: Baselines | None
+    keeper: Keeper | None = None
 
 
 def build(
@@ -79,7 +80,7 @@ def build(
     baselines = study.backend.baselines(journal, study.spent_seconds)
     if baselines is not None:
         stack.callback(baselines.end)
-    return Machinery(driver, watcher, crew, writer, baselines)
+    return Machinery(driver, watcher, crew, writer, baselines, keeper)
 
 
 def _keeper(study: OpenStudy, around: Surroundings, stack: ExitStack) -> Keeper | None:

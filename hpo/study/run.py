@@ -108,6 +108,7 @@ def _close(
     journal.record(times.so_far())
     journal.record(Stop(reason))
     journal.flush()
+    _keep_predictions(study, machinery, reason, stop)
     for excuse in driver.too_large.values():
         say(f"Trials were given up, and count as diverged: {excuse}")
     for number, excuse in list(driver.broken.items())[:_MOST_TOLD]:
@@ -134,6 +135,18 @@ def _close(
     )
     baselines = tuple(study.state.baselines.values())
     return Outcome(reason, progress, study.set_aside, signal, untrained(study.state), baselines)
+
+
+def _keep_predictions(
+    study: OpenStudy, machinery: Machinery, reason: StopReason, stop: StopRequest
+) -> None:
+    """Keep the validation predictions of the trials whose weights are kept, unless the user has
+    stopped the run or it has failed."""
+    keeper, predict = machinery.keeper, machinery.crew.predict
+    if keeper is None or predict is None or reason in ("interrupted", "failed"):
+        return
+    stop.announce = lambda: "Validation predictions that are not kept yet are left out."
+    keeper.add_predictions(study.state, machinery.driver.work_of, predict, stop.obey)
 
 
 def _end_baselines(

@@ -72,7 +72,11 @@ def with_lists(message: str) -> str:
 ROWS = [
     (
         "-model",
-        "spec.yaml:1: model: is missing: write {name: cnn} or another (known names: <models>)",
+        "spec.yaml:1: model: is missing: write {name: mlp} or another (known names: <models>)",
+    ),
+    (
+        "-optimizer",
+        "spec.yaml:1: optimizer: is missing: write {name: adamw} or another (known names: <optimizers>)",
     ),
     ("-name", "spec.yaml:1: name: is missing: write text"),
     (
@@ -101,7 +105,7 @@ ROWS = [
         "model: {widths: [3]}",
         "spec.yaml:3: model.name: is missing: write a name (known names: <models>)",
     ),
-    ("model:", "spec.yaml:3: model: cannot be null: write {name: cnn}"),
+    ("model:", "spec.yaml:3: model: cannot be null: write {name: mlp}"),
     (
         "model: {name: mlp, widths: [0]}",
         "spec.yaml:3: model.widths: cannot be [0]: write a list of whole numbers of at least 1",

@@ -50,13 +50,15 @@ class Studies:
         self.around = Surroundings(self.url, None, cache, device="cpu", typed=folder / "typed")
         self.said: list[str] = []
 
-    def run(self, experiment: Experiment, **around: Any) -> Outcome:
+    def run(
+        self, experiment: Experiment, stop: StopRequest | None = None, **around: Any
+    ) -> Outcome:
         return run_study(
             experiment,
             replace(self.around, **around),
             lambda _: None,
             self.said.append,
-            StopRequest(),
+            stop or StopRequest(),
         )
 
     def state(self, experiment: Experiment, name: str | None = None) -> StudyState:

@@ -118,6 +118,22 @@ def mean_predictions(
     return found
 
 
+def mean_on_validation(
+    program: Program, training: Training, weights: Sequence[Mapping[str, Any]], data: DataSet
+) -> np.ndarray:
+    """The mean prediction of a trial's runs for the validation rows, as `mean_predictions` gives.
+
+    `weights` are those of the runs: seed by seed, and of each its folds in order. With folds, the
+    rows of one stand after those of the other, answered by the runs that have not trained on them.
+    """
+    found, folds = [], data.members
+    for place, fold in enumerate(folds):
+        own = weights[place :: len(folds)]
+        members, splits = [fold] * len(own), [fold.validation] * len(own)
+        found.append(mean_predictions(program, training, own, members, splits))
+    return np.concatenate(found)
+
+
 def metrics_of(
     predictions: np.ndarray,
     training: Training,

@@ -196,8 +196,8 @@ class SearchSpec(Spec):
     20 seconds of CPU time or a tenth of the search, whichever is longer. A time such as 2m gives
     them that much."""
     keep_weights: Annotated[int, Field(ge=0, le=_MOST_KEPT)] = 0
-    """How many of the best trials have their weights kept beside the database, so that `hpo train`
-    and `hpo ensemble` need not train them again."""
+    """How many of the best trials have their weights and validation predictions kept beside the
+    database, so that `hpo train` and `hpo ensemble` need not train them again."""
     start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     """Configurations to try first, each from the paths of dimensions to values."""
     # Written so, because `from` is a word of Python's own.

@@ -13,7 +13,7 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.executors.messages import Executor
 from hpo.study.loop.rung_sizes import RungSizes
-from hpo.study.loop.work import Work
+from hpo.study.loop.work import Predict, Work
 from hpo.study.storage.provenance import Provenance
 from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
@@ -28,7 +28,8 @@ class Crew:
     """A backend at work: its executor, what makes a trial's work, and the plans of new programs.
 
     `look` is called about ten times a second, and `close` once the study has stopped. `sizes` are
-    those of images, where they grow from rung to rung.
+    those of images, where they grow from rung to rung. `predict` is None for what trains no model
+    of ours.
     """
 
     executor: Executor
@@ -37,6 +38,7 @@ class Crew:
     look: Callable[[], None]
     close: Callable[[], None]
     sizes: RungSizes | None = None
+    predict: Predict | None = None
 
 
 class Backend(Protocol):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
 from typing import Any
+
+import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import imbalance
@@ -47,7 +49,9 @@ from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.teacher import teacher_plan
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
+from hpo.study.executors.messages import Arrays
 from hpo.study.log.notes import EXPORTED
+from hpo.study.loop.predictions import validation_predictions
 from hpo.study.loop.rung_sizes import RungSizes
 from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
@@ -133,7 +137,9 @@ class LaneBackend:
                 learn_costs(self._cache, executor.program_times())
 
         prepare = self._preparer(plan.merging, journal, precisions)
-        return Crew(executor, prepare, plan.plans, teller.look, close, self._sizes)
+        return Crew(
+            executor, prepare, plan.plans, teller.look, close, self._sizes, self._predictions
+        )
 
     def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
         """Models of scikit-learn on the data of the spec, beside the trials."""
@@ -177,6 +183,12 @@ class LaneBackend:
             return Work(training, program, knobs, reference, costs=costs)
 
         return prepare
+
+    def _predictions(self, work: Work, states: Mapping[str, Arrays]) -> np.ndarray | None:
+        """What a trial predicts for the validation rows."""
+        assert isinstance(work.program, Program)
+        data = self._datasets.of(work.data)
+        return validation_predictions(work.program, work.training, data, states)
 
     def _latencies(self, trained: Trained, journal: Journal) -> Latencies | None:
         """What measures the latency of a trial before it trains; None where that is not asked."""

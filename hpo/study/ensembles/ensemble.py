@@ -70,16 +70,19 @@ def ensemble_to_folder(
         check_soup(candidates)
         check_features(numbers, datas)
     stop.begin()
-    places = trained_members(
+    members = trained_members(
         candidates, datas, folder, around, sources, displays, say, stop, is_replaced=is_replaced
     )
-    models = [load_model(place, around.device, is_trusted=True) for place in places]
+    models = [load_model(one.folder, around.device, is_trusted=True) for one in members]
     device = describe([local_devices(around.device)[0]])
     provenance = Provenance(library_versions(), device, rows.data.fingerprint).to_document()
     if is_soup:
         made, weights = souped(candidates, models, objective, rows, is_plain=is_plain)
     else:
-        found = [judged_answers(model, data) for model, data in zip(models, datas, strict=True)]
+        found = [
+            judged_answers(model, data, one.validated)
+            for model, data, one in zip(models, datas, members, strict=True)
+        ]
         made = _made(candidates, models[0].training, objective, rows, found, is_plain=is_plain)
     stop.end()  # the model is saved whole
     epochs = sum(metrics_document(model.folder)["epochs"] for model in models)

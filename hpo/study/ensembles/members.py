@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
@@ -86,6 +88,13 @@ class Sources:
         return datasets_of(experiment, self._around) if is_taught else self.plain(experiment)
 
 
+class Made(NamedTuple):
+    """A candidate's model: its folder, and its validation predictions where a search kept them."""
+
+    folder: Path
+    validated: np.ndarray | None
+
+
 def trained_members(
     candidates: Sequence[Candidate],
     datas: Sequence[DataSet],
@@ -97,8 +106,8 @@ def trained_members(
     stop: StopRequest,
     *,
     is_replaced: bool,
-) -> list[Path]:
-    """The folders of the candidates' models, below the unfinished one of the ensemble in `folder`.
+) -> list[Made]:
+    """The candidates' models, in folders below the unfinished one of the ensemble in `folder`.
 
     Models that are there, or in `folder`, are taken over. Weights that a search has kept are used.
     All others train, together where they can.
@@ -111,10 +120,11 @@ def trained_members(
         for one, data in zip(candidates, datas, strict=True)
         if not _is_taken_over(one, data, folder, say)
     ]
+    kept: Mapping[int, np.ndarray | None] = {}
     if waiting:
         use_jax_cache(around.cache)
-        _Training(waiting, folder, around, sources, displays, say, stop).run(is_replaced)
-    return [_place(folder, one) for one in candidates]
+        kept = _Training(waiting, folder, around, sources, displays, say, stop).run(is_replaced)
+    return [Made(_place(folder, one), kept.get(one.number)) for one in candidates]
 
 
 def _place(folder: Path, candidate: Candidate) -> Path:
@@ -165,8 +175,8 @@ class _Training:
     say: Callable[[str], None]
     stop: StopRequest
 
-    def run(self, is_replaced: bool) -> None:
-        """Write the model of each candidate."""
+    def run(self, is_replaced: bool) -> Mapping[int, np.ndarray | None]:
+        """Write the model of each candidate; gives the kept predictions of those not trained."""
         said: set[str] = set()
 
         def say_once(sentence: str) -> None:
@@ -185,6 +195,7 @@ class _Training:
         ends = self._together(new)
         compiler = Compiler(self.around.cache)
         pool = Pool(local_devices(self.around.device)[0], compiler)
+        predictions = {}
         for one in self.waiting:
             self._look()
             own, ended = ready[one.number], ends.get(one.number)
@@ -196,8 +207,10 @@ class _Training:
             ):
                 if ended is None:
                     self.say(taken_text(one.number))
+                predictions[one.number] = end.predictions
                 continue
             self._alone(one, is_replaced)
+        return predictions
 
     def _together(self, members: Sequence[Member]) -> Mapping[int, Ended]:
         """The ends of members that have trained together."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.training.ensemble import mean_predictions
+from hpo.engine.training.ensemble import mean_on_validation, mean_predictions
 from hpo.engine.training.targets.regression import in_own_unit
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
@@ -106,24 +106,17 @@ class _Told(NamedTuple):
         )
 
 
-def judged_answers(model: Model, data: DataSet) -> Predictions:
-    """The predictions of a model for the rows that judge it, by the name of the split."""
+def judged_answers(model: Model, data: DataSet, kept: np.ndarray | None = None) -> Predictions:
+    """The predictions of a model for the rows that judge it, by the name of the split.
 
-    def of(
-        places: Sequence[int], members: Sequence[DataSet], splits: Sequence[Split]
-    ) -> np.ndarray:
-        weights = [model.members[place].weights for place in places]
-        return mean_predictions(model.program, model.training, weights, members, splits)
-
-    count, folds = len(model.members), data.members
-    runs = [fold for _ in range(count // len(folds)) for fold in folds]
-    validated = []
-    for start, fold in enumerate(folds):
-        # The runs of a seed are those of its folds in order.
-        places = range(start, count, len(folds))
-        validated.append(of(places, [fold] * len(places), [fold.validation] * len(places)))
-    found = {"validation": np.concatenate(validated)}
+    Those for the validation rows are `kept`, where a search has kept them.
+    """
+    weights = [one.weights for one in model.members]
+    of_model = model.program, model.training, weights
+    found = {"validation": mean_on_validation(*of_model, data) if kept is None else kept}
     if data.test is not None:
-        tests = [one.test for one in runs if one.test is not None]
-        found["test"] = of(range(count), runs, tests)
+        # The runs of a seed are those of its folds in order.
+        members = [*data.members] * (len(weights) // len(data.members))
+        tests = [one.test for one in members if one.test is not None]
+        found["test"] = mean_predictions(*of_model, members, tests)
     return found

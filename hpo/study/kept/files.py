@@ -1,7 +1,8 @@
 """Files of the weights that a search keeps: `<database>.weights/<study>`, a file for each trial.
 
-A file holds the state in which each run of the trial ended, and the metrics of its epochs. It is a
-cache: a trial without one trains again, to the same results.
+A file holds the state in which each run of the trial ended, and the metrics of its epochs. Once the
+search is over, it also holds what the trial predicts for the validation rows. It is a cache: a
+trial without one trains again, to the same results.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.study.storage.database import database_path, parsed_url, shown
 from hpo.trial import Run
 
-_TEXT = "trial"  # the array that holds the JSON text, among those of the runs
+# The arrays that hold the JSON text and the predictions, among those of the runs.
+_TEXT, _PREDICTIONS = "trial", "predictions"
 _KEY = "search.keep_weights"
 
 
 class Kept(NamedTuple):
     """The end of a trial: the metrics that judge it and, by run, the curves and last states.
 
-    The keys are those of the runs of a trial 0, as `hpo train` has them.
+    The keys are those of the runs of a trial 0, as `hpo train` has them. `predictions` are those
+    for the validation rows, `[N, K]`: see `mean_on_validation`.
     """
 
     trial: int
@@ -33,6 +36,11 @@ class Kept(NamedTuple):
     states: Mapping[str, Mapping[str, np.ndarray]]
     precision: str
     provenance: Mapping[str, Any]
+    predictions: np.ndarray | None = None
+
+    def is_of(self, metrics: Sequence[Mapping[str, float]]) -> bool:
+        """Whether a trial has these metrics: another study may have taken the name of its own."""
+        return _text(self.metrics) == _text(metrics)
 
 
 class KeptTrial(NamedTuple):
@@ -48,8 +56,7 @@ class KeptTrial(NamedTuple):
         if database_path(self.storage) is None:
             return None
         found = read_kept(kept_folder(self.storage, self.study), self.trial)
-        is_same = found is not None and _text(found.metrics) == _text(self.metrics)
-        return found if is_same else None
+        return found if found is not None and found.is_of(self.metrics) else None
 
 
 def _text(metrics: Sequence[Mapping[str, float]]) -> str:
@@ -93,6 +100,8 @@ def write_kept(folder: CheckpointFolder, kept: Kept) -> str:
         for key, state in kept.states.items()
         for name, leaf in state.items()
     }
+    if kept.predictions is not None:
+        arrays[_PREDICTIONS] = kept.predictions
     arrays[_TEXT] = np.frombuffer(json.dumps(text).encode(), np.uint8)
     return folder.save(Run(kept.trial), len(kept.metrics), arrays)[0]
 
@@ -112,6 +121,7 @@ def read_kept(folder: CheckpointFolder, trial: int) -> Kept | None:
 
 def _kept(trial: int, arrays: dict[str, np.ndarray]) -> Kept:
     text = json.loads(arrays.pop(_TEXT).tobytes())
+    predictions = arrays.pop(_PREDICTIONS, None)
     states: dict[str, dict[str, np.ndarray]] = {}
     for path, leaf in arrays.items():
         key, _, name = path.partition("/")
@@ -120,7 +130,7 @@ def _kept(trial: int, arrays: dict[str, np.ndarray]) -> Kept:
     if curves.keys() != states.keys():
         raise ValueError("has the states of other runs")
     parts = text["precision"], dict(text["provenance"])
-    return Kept(trial, list(text["metrics"]), curves, states, *parts)
+    return Kept(trial, list(text["metrics"]), curves, states, *parts, predictions)
 
 
 def prune_kept(folder: CheckpointFolder, trials: Collection[int], newest: str = "") -> None:

@@ -132,6 +132,10 @@ class Driver:
             self._flush_if_due()  # the next decision may take seconds
             self._checkpoint()
 
+    def work_of(self, number: int) -> Work:
+        """The work of a trial, which may have ended."""
+        return self._work.of(number)
+
     @property
     def too_large(self) -> Mapping[str, str]:
         """Why a program fits no device, by the labels of such programs."""

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hpo.study.executors.messages import Arrays, State
-from hpo.study.kept.files import Kept, prune_kept, write_kept
+from hpo.study.kept.files import Kept, prune_kept, read_kept, write_kept
 from hpo.study.log.events import Metrics, StudyState
 from hpo.study.log.ranking import rank
-from hpo.study.loop.work import Work
+from hpo.study.loop.work import Predict, Work
 from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.study.storage.provenance import Provenance
 from hpo.trial import Run
@@ -109,18 +110,48 @@ class Keeper:
         """Await no state of a trial: one of them is lost."""
         self._ended.pop(number, None)
 
-    def _kept(self, number: int, ended: _Ended) -> Kept:
-        work = ended.work
+    def add_predictions(
+        self,
+        state: StudyState,
+        work_of: Callable[[int], Work],
+        predict: Predict,
+        has_to_stop: Callable[[], bool],
+    ) -> None:
+        """Add to the files of the best trials what they predict for the validation rows.
+
+        No state is taken after this. Files of other libraries, data or devices stay as they are.
+        """
+        self.close()
+        best = best_complete(state, self._count)
+        for number in sorted(best):
+            if has_to_stop():
+                return
+            kept = read_kept(self._folder, number)
+            if (
+                kept is None
+                or kept.predictions is not None
+                or not kept.is_of(state.metrics[number])
+            ):
+                continue
+            work = work_of(number)
+            is_same = kept.provenance == self._provenance_of(work)
+            predictions = predict(work, kept.states) if is_same else None
+            if predictions is not None:
+                self._write(kept._replace(predictions=predictions), best)
+
+    def _provenance_of(self, work: Work) -> dict[str, Any]:
         # A task without data has no reference to any.
         fingerprint = work.data.fingerprint or self._provenance.data_fingerprint
-        own = replace(self._provenance, data_fingerprint=fingerprint)
+        return replace(self._provenance, data_fingerprint=fingerprint).to_document()
+
+    def _kept(self, number: int, ended: _Ended) -> Kept:
         return Kept(
             number,
             ended.metrics,
             {run._replace(trial=0).key: curve for run, curve in ended.curves.items()},
             {run._replace(trial=0).key: arrays for run, arrays in ended.states.items()},
-            getattr(work.training.train, "precision", ""),
-            own.to_document(),
+            getattr(ended.work.training.train, "precision", ""),
+            self._provenance_of(ended.work),
         )
 
     def _write(self, kept: Kept, best: set[int]) -> None:

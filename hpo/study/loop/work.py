@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from hpo.engine.task_program import AnyProgram
 from hpo.errors import ExportError
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
-from hpo.study.executors.messages import DataReference
+from hpo.study.executors.messages import Arrays, DataReference
 from hpo.study.log.events import Pin
 from hpo.study.loop.assign import Setup
 from hpo.study.loop.rung_sizes import RungSizes
@@ -43,6 +43,11 @@ class Work:
     def setup(self) -> Setup:
         """The setup that a pool needs to train the trial."""
         return Setup(self.program.label, self.data)
+
+
+# What a trial predicts for the validation rows, by its work and the last states of its runs, by
+# their keys in a trial 0. None where nothing is to be kept.
+Predict: TypeAlias = Callable[[Work, Mapping[str, Arrays]], np.ndarray | None]
 
 
 class WorkOfTrials:

@@ -42,6 +42,7 @@ def test_the_end_of_a_trial_is_read_as_it_was_written_and_that_of_another_is_not
     assert found is not None
     assert found[:3] == a_trial(7)[:3]
     assert found[4:] == a_trial(7)[4:]
+    assert found.predictions is None
     for key, state in a_trial(7).states.items():
         for part, leaf in state.items():
             np.testing.assert_array_equal(found.states[key][part], leaf)
@@ -50,6 +51,12 @@ def test_the_end_of_a_trial_is_read_as_it_was_written_and_that_of_another_is_not
     assert KeptTrial("postgresql://server/db", "digits", 7, METRICS).read() is None
     write_kept(folder, a_trial(9, WITH_NAN))
     assert KeptTrial(url, "digits", 9, [{"own": float("nan"), "loss": 0.5}]).read() is not None
+    predictions = np.array([[0.25, 0.75], [1.0, 0.1 + 0.2]])
+    write_kept(folder, a_trial(8)._replace(predictions=predictions))
+    with_them = read_kept(folder, 8)
+    assert with_them is not None
+    np.testing.assert_array_equal(with_them.predictions, predictions)
+    assert with_them.states.keys() == a_trial(8).states.keys()
     content = bytearray((folder.path / name).read_bytes())
     content[-1] ^= 1
     (folder.path / name).write_bytes(content)

@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 
 from hpo.api.study import Study
-from hpo.api.winning import best_trials
+from hpo.api.winning import Winner, best_trials
+from hpo.data.load import load_data
+from hpo.engine.training.ensemble import answering
 from hpo.errors import SpecError
 from hpo.spec.experiment import Experiment
 from hpo.study import train as training
+from hpo.study.backends import lanes
+from hpo.study.ensembles import rows
 from hpo.study.ensembles.ensemble import ensemble_to_folder
 from hpo.study.ensembles.members import Displays
 from hpo.study.executors.messages import State
-from hpo.study.kept.files import kept_folder, trial_of
-from hpo.study.loop import keeping
+from hpo.study.kept.files import kept_folder, read_kept, trial_of
+from hpo.study.loop import keeping, predictions
 from hpo.study.loop.keeping import Keeper, best_complete
 from hpo.study.signals import StopRequest
 from hpo.study.storage.provenance import Provenance
@@ -82,6 +86,67 @@ def test_a_kept_trial_is_taken_with_the_bits_that_training_it_gives(
     assert taken.by_run == again.by_run
     assert taken.temperature == again.temperature
     assert [one.metrics for one in taken.curve] == [one.metrics for one in again.curve]
+    _check_predictions(trials[0], tmp_path / "again", again)
+
+
+def _check_predictions(trial: Winner, folder: Path, trained: Any) -> None:
+    """The search has kept what the model predicts: the mean of its seeds, fold after fold."""
+    assert trial.kept is not None
+    found = Study("flowers", trial.kept.storage).predictions(trial.number)
+    assert found is not None
+    assert found.dtype == np.float64
+    model = load_model(folder, "cpu")
+    data = load_data(model.training.data, Path.cwd(), None)
+    means, folds = [], data.members
+    for place, fold in enumerate(folds):
+        runs = model.members[place :: len(folds)]
+        own = [_chances(model, run.weights, fold.validation.arrays["x"]) for run in runs]
+        means.append(np.mean(own, axis=0))
+    np.testing.assert_allclose(found, np.concatenate(means), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-9)
+    if len(model.members) == len(folds):
+        y = np.concatenate([fold.validation.y for fold in folds])
+        right = found.argmax(axis=1) == y
+        by_fold = [part.mean() for part in np.split(right, len(folds))]
+        assert np.mean(by_fold) == pytest.approx(trained.metrics["validation"]["accuracy"])
+
+
+def _chances(model: Any, weights: Any, x: np.ndarray) -> np.ndarray:
+    """The softmax of a model's outputs, by NumPy."""
+    outputs = np.asarray(answering(model.program, model.training)(weights, x), np.float64)
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    chances: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return chances
+
+
+def test_predictions_come_once_a_search_is_over_and_a_stopped_one_adds_them_when_it_goes_on(
+    studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = {**SEARCH, "scheduler": {"name": "none"}, "trials": 3}
+    experiment = an_experiment(search=search)
+
+    def kept_predictions() -> list[bool]:
+        found = [read_kept(kept_folder(studies.url, "flowers"), number) for number in kept(studies)]
+        return [one is not None and one.predictions is not None for one in found]
+
+    with monkeypatch.context() as now:
+        # As for answers that are too many to keep.
+        now.setattr(predictions, "MOST_BYTES", 30 * 3 * 8 - 1)
+        studies.run(experiment)
+        assert kept_predictions() == [False, False]
+    stopped = StopRequest()
+    stopped.set()
+    assert studies.run(experiment, stop=stopped).reason == "interrupted"
+    assert kept_predictions() == [False, False]
+    with monkeypatch.context() as now:
+        now.setattr(lanes, "library_versions", lambda: {"jax": "0"})
+        studies.run(experiment)  # other libraries would give other bits
+        assert kept_predictions() == [False, False]
+    studies.run(experiment)
+    assert kept_predictions() == [True, True]
+    before = kept_folder(studies.url, "flowers").names()
+    studies.run(experiment)
+    assert kept_folder(studies.url, "flowers").names() == before
 
 
 def test_a_study_that_goes_on_keeps_better_trials_and_drops_the_others(
@@ -106,6 +171,11 @@ def test_an_ensemble_takes_kept_trials_and_trains_those_of_other_libraries_or_de
     studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     studies.run(an_experiment(search=SEARCH))
+
+    def refuse(*_: Any) -> None:
+        pytest.fail("the search has kept what the members predict")
+
+    monkeypatch.setattr(rows, "mean_on_validation", refuse)
     trials, objective = best_trials("flowers", studies.url, 2, trust_code=False)
     studies.said.clear()
     display = SimpleNamespace(watch=lambda _: None, say=studies.said.append)
