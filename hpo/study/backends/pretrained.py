@@ -9,8 +9,8 @@ from hpo.data.dataset import DataSet
 from hpo.engine.training.pretrained import Start
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
-from hpo.spec.sections.compression.teacher import TEACHER_FROM, teacher_of
-from hpo.spec.sections.models.pretrained import FROM, folder_of, named_folders
+from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
 from hpo.spec.words import shown
 from hpo.trained.remote import named_model
 from hpo.trained.weights import Weights, read_weights, weights_hash
