@@ -13,6 +13,7 @@ import select
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,7 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
 
 def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
     from hpo.api.asking import experiment_of
-    from hpo.api.running import run_training, trained_from
+    from hpo.api.running import data_of_today, run_training, trained_from
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
     from hpo.trained.remote import holds_model, send_again, written_to
@@ -187,9 +188,10 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
-    place, force = request["folder"], request["force"]
+    place, force, trust_code = request["folder"], request["force"], request["trust_code"]
     about = trained_from(experiment, is_refit=request["refit"])
-    if send_again(place, about, is_replaced=force):
+    data = partial(data_of_today, experiment, trust_code=trust_code)
+    if send_again(place, about, data, is_replaced=force):
         return
     with written_to(place, is_replaced=force, about=about) as folder:
         run_training(
@@ -200,7 +202,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
             device=request["device"],
             force=force,
             refit=request["refit"],
-            trust_code=request["trust_code"],
+            trust_code=trust_code,
             kept=_kept(request["kept"]),
             must_converge=force and holds_model(place),
         )

@@ -11,9 +11,11 @@ from hpo.api.memory import check_memory
 from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
 from hpo.spec.code.own_command import command_line
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import require_search, require_single
 from hpo.spec.sections.models.pretrained import named_trials
+from hpo.study.storage.trust import check_exported, code_of
 
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
@@ -120,8 +122,32 @@ def run_training(
 
 
 def trained_from(experiment: Experiment, *, is_refit: bool) -> str:
-    """What a model is trained from, as text: its spec, and whether it is one of all rows."""
-    return dump_spec(experiment.document) + ("# --refit\n" if is_refit else "")
+    """What a model is trained from beside its data, as text.
+
+    It is the spec, the hash of each file of the user's own code, and whether `--refit` is given.
+    """
+    codes = (f"# {name}: {sha256}\n" for name, sha256 in code_of(experiment.training).items())
+    refit = "# --refit\n" if is_refit else ""
+    return "".join((dump_spec(experiment.document), *codes, refit))
+
+
+def data_of_today(experiment: Experiment, *, trust_code: bool) -> str:
+    """The fingerprint of the data that a training would read now, as `metrics.json` has it.
+
+    Raises:
+        HpoError: for data that are missing or broken, and code that is not trusted.
+    """
+    from hpo.data.cache import DataCache
+    from hpo.study.backends.datasets import DataSets  # imports JAX
+    from hpo.study.backends.tasks import data_of
+
+    training: Any = experiment.training
+    check_exported(training, is_trusted=trust_code)
+    around = surroundings(experiment.study.storage, None)
+    datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+    is_task = isinstance(training, TaskTraining)
+    data = data_of(training, datasets) if is_task else datasets.load(training.data)
+    return data.fingerprint
 
 
 def _with_models(

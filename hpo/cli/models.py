@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -43,11 +44,13 @@ def _local(place: str) -> Path:
     return local_model(place.rstrip("/"))
 
 
-def sent_again(out: str, about: str, *, force: bool, as_json: bool = False) -> bool:
-    """Send to a URL the model about the same that could not be sent before; False without one."""
+def sent_again(
+    out: str, about: str, data: Callable[[], str], *, force: bool, as_json: bool = False
+) -> bool:
+    """Send to a URL the same model that could not be sent before; False without one."""
     from hpo.trained.remote import send_again  # imports pydantic
 
-    if not send_again(out, about, is_replaced=force):
+    if not send_again(out, about, data, is_replaced=force):
         return False
     tell_sent(out, as_json=as_json)
     return True
@@ -364,7 +367,7 @@ def ensemble(
 
     Example: hpo ensemble digits --top 5 -o model5/
     """
-    from hpo.api.running import run_ensemble
+    from hpo.api.running import data_of_today, run_ensemble
     from hpo.api.winning import best_trials
     from hpo.report.models import ensemble as report
     from hpo.spec.words import count_text
@@ -372,7 +375,8 @@ def ensemble(
 
     trials, objective = best_trials(study, storage, top, trust_code=trust_code)
     about = _about(trials, f"{objective}, {mean=}, {soup=}")
-    if sent_again(out, about, force=force, as_json=as_json):
+    data = partial(data_of_today, trials[0].experiment, trust_code=trust_code)
+    if sent_again(out, about, data, force=force, as_json=as_json):
         return
     say = _saying(is_quiet=quiet)
     if len(trials) < top:
@@ -411,11 +415,12 @@ def _stoppable() -> Iterator[StopRequest]:
 
 
 def _about(trials: Sequence[Winner], how: str) -> str:
-    """All that an ensemble of these trials is made from."""
-    from hpo.spec.file.dump import dump_spec
+    """All that an ensemble of these trials is made from beside its data."""
+    from hpo.api.running import trained_from
 
-    specs = [f"trial {one.number}:\n{dump_spec(one.experiment.document)}" for one in trials]
-    return "\n".join([how, *specs])
+    texts = [trained_from(one.experiment, is_refit=False) for one in trials]
+    named = [f"trial {one.number}:\n{text}" for one, text in zip(trials, texts, strict=True)]
+    return "\n".join([how, *named])
 
 
 def _displays(study: str, say: Callable[[str], None], *, is_quiet: bool) -> tuple[Any, Any]:

@@ -124,7 +124,7 @@ def train(
     Example: hpo train best.yaml -o model/
     """
     from hpo.api.asking import experiment_of
-    from hpo.api.running import trained_from
+    from hpo.api.running import data_of_today, trained_from
     from hpo.api.winning import searched_winner
     from hpo.report.training import trained_view
     from hpo.spec.load import require_single
@@ -134,7 +134,8 @@ def train(
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
     experiment = require_single(experiment if found is None else found.experiment)
     about = trained_from(experiment, is_refit=refit)
-    if sent_again(out, about, force=force):
+    data = partial(data_of_today, experiment, trust_code=trust_code)
+    if sent_again(out, about, data, force=force):
         return
     if found is not None:
         print_line(f"Trial {found.number} is the best of {experiment.name}.", is_stderr=True)

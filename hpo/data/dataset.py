@@ -183,7 +183,7 @@ class DataSet:
 
     `extra` has the rows of `data.extra`, which lie after those that train. No number of rows counts
     them. `teacher` are the networks that answer for training rows within a step, if there are any;
-    with folds, their arrays have those of each fold. `number` is the place of such a fold.
+    with folds, their arrays have those of each fold. `number` is the place of a fold in `folds`.
     """
 
     task: Task
@@ -316,7 +316,8 @@ def of_folds(folds: Sequence[DataSet]) -> DataSet:
         max(folds, key=lambda fold: len(fold.train)),
         fingerprint=digest.hexdigest(),
         notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
-        folds=tuple(folds),
+        number=0,
+        folds=tuple(replace(fold, number=number) for number, fold in enumerate(folds)),
     )
 
 

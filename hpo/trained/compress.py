@@ -20,7 +20,7 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.words import shown
-from hpo.trained.load import TrainedModel, data_fingerprint, read_spec
+from hpo.trained.load import TrainedModel, data_fingerprint, metrics_document, read_spec
 from hpo.trained.model import load_model
 from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SplitMetrics
 from hpo.trained.weights import weight_bytes
@@ -144,10 +144,10 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
     if not isinstance(values.get("model"), Mapping):
         raise _without_a_model(folder)
     data, train, optimizer = (_section(values, name) for name in ("data", "train", "optimizer"))
-    if data.get("folds"):
+    if data.get("folds") and "refit_epochs" in metrics_document(folder):
         raise HpoError(
-            f"{folder}: was trained with data.folds, so it has seen all rows that would validate: "
-            "train it compressed instead, with the section compression."
+            f"{folder}: was trained with --refit, so it has seen all rows that would validate: "
+            "train it without, or train it compressed, with the section compression."
         )
     if values.get("privacy"):
         raise HpoError(
@@ -232,7 +232,7 @@ _WITHOUT_SCHEDULE = "schedule_free"
 # Sections that change examples or weights while a model learns.
 _OF_LEARNING = ("augment", "sampling", "attack", "updates")
 # Parts of `train` that say how answers are computed and judged.
-_OF_ANSWERS = ("seed", "stream", "precision", "metrics", "threshold")
+_OF_ANSWERS = ("seed", "seeds", "judged_by", "stream", "precision", "metrics", "threshold")
 # What follows the name of a layer in those of its arrays; of a product of two, the first factor's.
 _FACTOR, _LEFT = re.compile(r"(/left|/right)?/kernel$"), "/left/kernel"
 

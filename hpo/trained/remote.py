@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from hpo.data.remote import copies_folder, copy_of, file_system, forget, name_in
 from hpo.errors import HpoError
 from hpo.spec.file.urls import is_url, without_secrets
 from hpo.spec.words import shown
+from hpo.trained.load import data_fingerprint
 from hpo.trained.save import METRICS_FILE, SPEC_FILE, files_of
 
 _MOST_BYTES = 64 << 20  # of metrics.json
@@ -55,7 +56,7 @@ def written_to(place: str | Path, *, is_replaced: bool, about: str = "") -> Iter
     """A folder on this machine to write a model into; that of a URL gets its files at the end.
 
     It is the same folder for the same URL, so that a stopped training finds its checkpoint. `about`
-    says what the model is made from, by which `send_again` knows one that could not be sent.
+    says what the model is made from: `send_again` compares it where a model could not be sent.
 
     Raises:
         HpoError: for a URL where other files lie, or a model unless `is_replaced`. For one that
@@ -71,8 +72,8 @@ def written_to(place: str | Path, *, is_replaced: bool, about: str = "") -> Iter
     with _alone(folder.parent, url):
         if (folder / METRICS_FILE).exists():
             raise HpoError(
-                f"-o {url}: a model that another command could not send is in {folder}: copy its "
-                "files to the URL, or delete them to train again."
+                f"-o {url}: a model of another command, or of other data, could not be sent and is "
+                f"in {folder}: copy its files to the URL, or delete them to train again."
             )
         (folder.parent / _ABOUT).write_text(about, encoding="utf-8")
         try:
@@ -96,13 +97,15 @@ def holds_model(place: str | Path) -> bool:
     return bool(_listed(url, is_replaced=True))
 
 
-def send_again(place: str | Path, about: str, *, is_replaced: bool) -> bool:
-    """Send the model that a run before this one could not send, if it is `about` the same.
+def send_again(
+    place: str | Path, about: str, data: Callable[[], str], *, is_replaced: bool
+) -> bool:
+    """Send the model that a run before this one could not send; False without one.
 
-    False without one.
+    It must be made from what `about` says, and from data with the fingerprint that `data` gives.
 
     Raises:
-        HpoError: for a URL that still cannot be written.
+        HpoError: for a URL that still cannot be written, or data that cannot be read.
     """
     url = str(place)
     if not is_url(url):
@@ -111,6 +114,8 @@ def send_again(place: str | Path, about: str, *, is_replaced: bool) -> bool:
     folder = _folder_of(url)
     with _alone(folder.parent, url):
         if not (folder / METRICS_FILE).is_file() or not about or _about(folder) != about:
+            return False
+        if data_fingerprint(folder) != data():
             return False
         _hand_over(folder, url, is_replaced=is_replaced)
     return True
@@ -125,7 +130,7 @@ def _folder_of(url: str) -> Path:
 
 
 def _about(folder: Path) -> str:
-    """What a model is about that could not be sent; earlier releases have kept its spec alone."""
+    """What an unsent model is made from; earlier releases have kept its spec alone."""
     for file in (folder.parent / _ABOUT, folder / SPEC_FILE):
         if file.is_file():
             return file.read_text(encoding="utf-8")

@@ -359,10 +359,14 @@ def checkpoints() -> Iterator[Any]:
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
     log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+
+    # Each reader has a filter of its own, so that threads restore nothing of one another.
+    def is_critical(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    log.addFilter(is_critical)
     try:
         with orbax.StandardCheckpointer() as checkpointer:
             yield checkpointer
     finally:
-        log.setLevel(level)
+        log.removeFilter(is_critical)

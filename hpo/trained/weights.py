@@ -31,13 +31,14 @@ _CLOSED = "Event loop is closed"
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The arrays of a trained model by their names, such as `params/head/kernel`.
+    """The arrays of a trained model by their names, such as `params/head/kernel`, for each run.
 
-    `sha256` is a hash of names, shapes and numbers. `classes` are those of its outputs; None where
-    the folder does not say.
+    A run has the name of its files, such as `fold-0`; the only one is `""`. `sha256` is a hash of
+    names, shapes and numbers. `classes` are those of the outputs; None where the folder does not
+    say.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    runs: Mapping[str, Mapping[str, np.ndarray]]
     sha256: str
     classes: tuple[str, ...] | None
 
@@ -48,18 +49,12 @@ def read_weights(folder: Path, written: str) -> Weights:
     Nothing in the folder is run: it holds arrays and JSON.
 
     Raises:
-        HpoError: for another folder, or one with the weights of several runs.
+        HpoError: for another folder.
     """
     where = f"model.from: {shown(written)}"
     place, metrics = folder / WEIGHTS_FOLDER, folder / METRICS_FILE
     if not metrics.is_file() or not place.is_dir():
         raise HpoError(f"{where} is no folder of a trained model: give one that hpo train wrote.")
-    runs = sorted(path.name for path in place.iterdir() if holds_weights(path))
-    if runs:
-        raise HpoError(
-            f"{where} holds the weights of several runs ({', '.join(runs[:3])}"
-            f"{', ...' if runs[3:] else ''}): train it with one seed and without folds, or --refit."
-        )
     try:
         # Every new model has a new file.
         weights = _read(folder, (metrics.stat().st_mtime_ns, metrics.stat().st_ino))
@@ -67,7 +62,8 @@ def read_weights(folder: Path, written: str) -> Weights:
         raise HpoError(
             f"{where} cannot be read ({type(error).__name__}): train that model again."
         ) from error
-    if not any(name.startswith("params/") for name in weights.arrays):
+    runs = weights.runs.values()
+    if not all(any(name.startswith("params/") for name in arrays) for arrays in runs):
         raise HpoError(f"{where} holds no weights of a model: give a folder of a trained model.")
     return weights
 
@@ -75,13 +71,17 @@ def read_weights(folder: Path, written: str) -> Weights:
 def weight_bytes(folder: Path) -> int:
     """The bytes of the weights in the folder of a trained model: packed, or 4 for each number.
 
+    Those of several runs count together.
+
     Raises:
-        HpoError: for a folder without the weights of one model.
+        HpoError: for a folder without the weights of a model.
     """
-    packed = folder / WEIGHTS_FOLDER / PACKED_FILE
-    if packed.is_file():
-        return packed.stat().st_size
-    return sum(array.nbytes for array in read_weights(folder, str(folder)).arrays.values())
+    total, runs = 0, read_weights(folder, str(folder)).runs
+    for name, arrays in runs.items():
+        packed = folder / WEIGHTS_FOLDER / name / PACKED_FILE
+        is_file = packed.is_file()
+        total += packed.stat().st_size if is_file else sum(one.nbytes for one in arrays.values())
+    return total
 
 
 def weights_hash(folder: Path) -> str:
@@ -108,8 +108,12 @@ def _read(folder: Path, version: tuple[int, int]) -> Weights:
     """The weights in a folder; those of another `version` of it are read again."""
     document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
     place, classes = folder / WEIGHTS_FOLDER, document.get("classes")
-    arrays = read_packed(place) if is_packed(place) else _restored(place)
-    return Weights(arrays, _hash(arrays), None if classes is None else tuple(map(str, classes)))
+    places = {one.name: one for one in sorted(place.iterdir()) if holds_weights(one)}
+    runs = {
+        name: read_packed(one) if is_packed(one) else _restored(one)
+        for name, one in (places or {"": place}).items()
+    }
+    return Weights(runs, _hash(runs), None if classes is None else tuple(map(str, classes)))
 
 
 def _restored(place: Path) -> dict[str, np.ndarray]:
@@ -187,10 +191,15 @@ def _check(expected: Any, held: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} has the shape {list(one.shape)}, not {list(leaf.shape)}")
 
 
-def _hash(arrays: Mapping[str, np.ndarray]) -> str:
+def _hash(runs: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
+    named = {
+        f"{run}/{name}" if run else name: array
+        for run, arrays in runs.items()
+        for name, array in arrays.items()
+    }
+    for name in sorted(named):
+        array = named[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

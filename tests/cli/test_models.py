@@ -141,11 +141,44 @@ def test_ensembles_and_small_models_that_did_not_arrive_are_sent_by_the_same_com
         assert f"-o {url}: cannot be written" in lost.err
         # What would be made otherwise is not taken for it.
         refused = hpo(*words, other, "-o", url, "-q")
-        assert "a model that another command could not send is in" in refused.err
+        assert "a model of another command, or of other data, could not be sent" in refused.err
         again = hpo(*words, "-o", url, "-q")
         assert (again.code, again.err) == (0, "")
         assert f"{url} holds the model that was made before; it is sent now." in again.out
         assert memory.isfile(f"{url.removeprefix('memory://')}/metrics.json")
+
+
+def test_an_unsent_model_is_not_taken_for_one_of_other_rows_or_of_other_code(
+    hpo, tmp_path, monkeypatch
+):
+    fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    rows = [f"{n % 7},{n % 2}" for n in range(60)]
+    table, code = tmp_path / "table.csv", tmp_path / "losses.py"
+    spec = """\
+name: rows
+data: {dataset: {csv: table.csv, target: y}, batch_size: 16}
+model: {name: mlp, widths: []}
+optimizer: {name: sgd, learning_rate: 0.1}
+loss: {python: "losses.py:rows"}
+train: {epochs: 1}
+"""
+    (tmp_path / "rows.yaml").write_text(spec)
+    one = "import optax\n\ndef rows(outputs, batch):\n    return FACTOR * "
+    one += "optax.softmax_cross_entropy_with_integer_labels(outputs, batch['y'])\n"
+    table.write_text("\n".join(["x,y", *rows]))
+    code.write_text(one.replace("FACTOR", "1"))
+    words = ("train", "rows.yaml", "-o", "memory://of-rows/model", "-q")
+    with monkeypatch.context() as now:
+        now.setattr(fsspec.get_filesystem_class("memory"), "put_file", None)
+        assert "cannot be written" in hpo(*words).err
+    table.write_text("\n".join(["x,y", *rows, "3,1"]))
+    assert "or of other data, could not be sent and is in" in hpo(*words).err
+    table.write_text("\n".join(["x,y", *rows]))
+    code.write_text(one.replace("FACTOR", "2"))
+    assert "or of other data, could not be sent and is in" in hpo(*words).err
+    code.write_text(one.replace("FACTOR", "1"))
+    assert "it is sent now." in hpo(*words).out
 
 
 def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):

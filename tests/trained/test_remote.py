@@ -18,6 +18,7 @@ from hpo.trained.remote import local_model, send_again, written_to
 fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
 URL = "memory://bucket/model"
 ABOUT = "name: x\n"
+FINGERPRINT = "a1b2"
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,8 @@ def write(folder: Path, text: str = "1", **more: str) -> None:
     for name, content in more.items():
         (folder / name).write_text(content)
     files = ["weights/a", *more]
-    (folder / "metrics.json").write_text(json.dumps({"files": files, "name": "x"}))
+    about = {"name": "x", "provenance": {"data_fingerprint": FINGERPRINT}}
+    (folder / "metrics.json").write_text(json.dumps({"files": files, **about}))
 
 
 def test_a_model_that_was_sent_answers_as_the_one_here(churn: Path, memory: Any) -> None:
@@ -100,17 +102,19 @@ def test_a_model_stays_where_the_one_that_replaces_it_cannot_be_sent(
     assert local_model(URL).joinpath("weights", "a").read_text() == "1"
     # The new one is not lost to the next run.
     with pytest.raises(
-        HpoError, match=r"another command could not send is in .*/model: copy its files"
+        HpoError,
+        match=r"of another command, or of other data, could not be sent and is in .*/model:",
     ):
         written_to(URL, is_replaced=True).__enter__()
     assert (folder / "weights" / "a").read_text() == "2"
     monkeypatch.setattr(type(memory), "put_file", lambda _, *what, **how: put(*what, **how))
-    assert not send_again(URL, "name: another\n", is_replaced=True)
+    assert not send_again(URL, "name: another\n", lambda: FINGERPRINT, is_replaced=True)
+    assert not send_again(URL, ABOUT, lambda: "of other rows", is_replaced=True)
     with pytest.raises(HpoError, match=r"holds a trained model: .* or --force to replace it"):
-        send_again(URL, ABOUT, is_replaced=False)
-    assert send_again(URL, ABOUT, is_replaced=True)
+        send_again(URL, ABOUT, lambda: FINGERPRINT, is_replaced=False)
+    assert send_again(URL, ABOUT, lambda: FINGERPRINT, is_replaced=True)
     assert local_model(URL).joinpath("weights", "a").read_text() == "2"
-    assert not send_again(URL, ABOUT, is_replaced=True)
+    assert not send_again(URL, ABOUT, lambda: FINGERPRINT, is_replaced=True)
 
 
 def test_what_others_put_there_during_a_training_stays(memory: Any) -> None:
@@ -221,5 +225,5 @@ def test_an_unsent_model_is_known_by_the_run_that_wrote_it(memory: Any) -> None:
 
     stopped("name: before\n", is_written=False)
     stopped(ABOUT, is_written=True)
-    assert not send_again(URL, "name: before\n", is_replaced=False)
-    assert send_again(URL, ABOUT, is_replaced=False)
+    assert not send_again(URL, "name: before\n", lambda: FINGERPRINT, is_replaced=False)
+    assert send_again(URL, ABOUT, lambda: FINGERPRINT, is_replaced=False)

@@ -1,6 +1,7 @@
 """The folder of a trained model."""
 
 import json
+import logging
 import os
 import resource
 from contextlib import suppress
@@ -13,7 +14,7 @@ import pytest
 from hpo.engine.pools.occupant import EpochReport
 from hpo.errors import HpoError
 from hpo.spec.load import experiment_from_document, load_experiment
-from hpo.trained.save import Trained, check_free, save_trained
+from hpo.trained.save import Trained, check_free, checkpoints, save_trained
 from tests.documents import SMALL
 from tests.rights import run_without_rights
 
@@ -232,3 +233,17 @@ def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_the_old_model(tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert json.loads((tmp_path / "model" / "metrics.json").read_text()) == old
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_readers_of_two_threads_silence_and_restore_the_log_of_absl(caplog):
+    log = logging.getLogger("absl")
+    level = log.level
+    first, second = checkpoints(), checkpoints()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # a thread that began earlier ends earlier
+    log.error("of a file")
+    second.__exit__(None, None, None)
+    assert caplog.messages == []
+    log.error("of the user")
+    assert (caplog.messages, log.level) == (["of the user"], level)

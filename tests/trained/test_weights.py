@@ -1,7 +1,6 @@
 """The weights of a trained model."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from hpo.errors import HpoError
 from hpo.spec.load import experiment_from_document
 from hpo.trained.save import Trained, save_trained
-from hpo.trained.weights import read_weights
+from hpo.trained.weights import read_weights, weight_bytes
 from tests.documents import SMALL
 
 
@@ -30,8 +29,9 @@ def saved(folder, value=1.0, runs=1, classes=("a", "b")):
 
 def test_weights_have_their_paths_and_their_classes(tmp_path):
     found = read_weights(saved(tmp_path / "base"), "base")
-    assert found.arrays.keys() == {"params/linears/0/kernel", "variables/norms/0/mean"}
-    assert found.arrays["params/linears/0/kernel"].tolist() == [[1.0] * 3] * 2
+    (arrays,) = found.runs.values()
+    assert arrays.keys() == {"params/linears/0/kernel", "variables/norms/0/mean"}
+    assert arrays["params/linears/0/kernel"].tolist() == [[1.0] * 3] * 2
     assert found.classes == ("a", "b")
     assert read_weights(saved(tmp_path / "plain", classes=()), "plain").classes is None
 
@@ -44,13 +44,11 @@ def test_the_hash_is_that_of_the_numbers(tmp_path):
     assert first == again != other
 
 
-def test_a_folder_of_several_runs_is_refused(tmp_path):
-    message = (
-        "model.from: 'base' holds the weights of several runs (seed-0, seed-1): train it with one "
-        "seed and without folds, or --refit."
-    )
-    with pytest.raises(HpoError, match=f"^{re.escape(message)}$"):
-        read_weights(saved(tmp_path / "base", runs=2), "base")
+def test_runs_have_the_names_of_their_files_and_count_together(tmp_path):
+    one, two = (saved(tmp_path / name, runs=n) for name, n in (("one", 1), ("two", 2)))
+    assert read_weights(two, "two").runs.keys() == {"seed-0", "seed-1"}
+    assert weight_bytes(two) == 2 * weight_bytes(one) == 2 * 4 * (6 + 3)
+    assert read_weights(two, "two").sha256 != read_weights(one, "one").sha256
 
 
 @pytest.mark.parametrize("damage", ["metrics.json", "weights/_METADATA", "weights/d", "weights"])

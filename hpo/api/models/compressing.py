@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hpo.api.running import data_of_today, trained_from
 from hpo.api.stream import Stream, wait_for
 from hpo.api.surroundings import data_home
 from hpo.errors import HpoError
-from hpo.spec.file.dump import dump_spec
 from hpo.trained.remote import local_model, send_again, written_to
 
 if TYPE_CHECKING:
@@ -93,8 +94,9 @@ def run_compression(
     if "://" not in out:
         check_free(Path(out), force)
     experiment = compressing(model, wanted, data_home(), device, is_trusted=trust_code)
-    about = dump_spec(experiment.document)
-    if send_again(out, about, is_replaced=force):
+    about = trained_from(experiment, is_refit=False)
+    data = partial(data_of_today, experiment, trust_code=trust_code)
+    if send_again(out, about, data, is_replaced=force):
         return None
     with written_to(out, is_replaced=force, about=about) as folder:
         train(experiment, folder)

@@ -51,7 +51,8 @@ def metrics_on(
 ) -> dict[str, float]:
     """The metrics of one model on rows, evaluated in the chunks of a training.
 
-    What training has spent or cut, and the answers to corrupted copies, are not told of these rows.
+    Without those of the training itself: its privacy budget, its sparsity and the accuracy on
+    corrupted copies.
     """
     names = tuple(name for name in training.train.metrics if name not in _OF_TRAINING)
     program = program.of_its_own(training)  # whose arrays the weights have
@@ -90,7 +91,7 @@ def mean_on_test(
     `weights` are those of each member, `members` the data set that it trained on. A member predicts
     from features of its own transform. Probabilities and values are averaged, not outputs.
     """
-    if data.test is None or targets_of(data.task, data.outputs).outputs is None:
+    if data.test is None:
         return None
     # All folds have the same test rows.
     tests = [one.test for one in members if one.test is not None]
@@ -141,13 +142,11 @@ def metrics_of(
     split: Split,
     thresholds: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """The metrics of predictions for the rows of a split, of a kind that has a mean prediction.
+    """The metrics of predictions for the rows of a split.
 
     Two classes, or labels, are decided by `thresholds` where there are some.
     """
-    kind = targets_of(data.task, data.outputs)
-    assert kind.outputs is not None
-    outputs = kind.outputs(predictions, data)
+    outputs = targets_of(data.task, data.outputs).outputs(predictions, data)
     batch = {"weight": np.ones(len(split), np.float32), **split.arrays}
     sums = jax.device_get(metric_sums(data.task, jnp.asarray(outputs), batch, training.loss))
     scored = scored_metrics(training.train.metrics, data, split, outputs, training.own_metrics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,16 +18,36 @@ from hpo.errors import HpoError
 class Start:
     """The weights of a trained model; a trial's training holds it in place of the folder's name.
 
-    `arrays` are by path, such as `params/head/kernel`. `where` names the folder in messages.
-    `keeps_head` says whether the classes of that model are those of the trial.
+    `runs` are the arrays of each run of that model, by path, such as `params/head/kernel`. A run
+    has the name of its files: `fold-0`, `seed-1` or both, and the only one is `""`. `where` names
+    the folder in messages. `keeps_head` says whether the classes of that model are those of the
+    trial.
     """
 
     where: str
-    arrays: Mapping[str, np.ndarray]
+    runs: Mapping[str, Mapping[str, np.ndarray]]
     keeps_head: bool
 
+    def arrays_of(self, seed: int, fold: int) -> Mapping[str, np.ndarray]:
+        """The arrays from which a run starts: those of its own fold and seed, or of the only run.
 
-def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
+        Raises:
+            HpoError: for a model of several runs that has none of that seed.
+        """
+        for name in (f"seed-{seed}-fold-{fold}", f"fold-{fold}", f"seed-{seed}", ""):
+            if name in self.runs:
+                return self.runs[name]
+        names = [*self.runs]
+        raise HpoError(
+            f"{self.where} holds the weights of several runs ({', '.join(names[:3])}"
+            f"{', ...' if names[3:] else ''}), and none is of seed {seed}: give these seeds, or a "
+            "folder of one run."
+        )
+
+
+def started(
+    start: Start, arrays: Mapping[str, np.ndarray], drawn: Mapping[str, Any], outputs: int
+) -> Any:
     """`{"params": ..., "variables": ...}` as drawn, with the arrays of a trained model in place.
 
     Where a layer is a product of two arrays here, and is not there or has another rank, it gets
@@ -45,16 +65,16 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(drawn)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    start = replace(start, arrays=_with_ranges(_of_rank(start.arrays, named), named))
-    for name in sorted({*named} ^ {*start.arrays}):
+    arrays = _with_ranges(_of_rank(arrays, named), named)
+    for name in sorted({*named} ^ {*arrays}):
         has, lacks = ("this model", "that") if name in named else ("that", "this model")
-        shape = list(named[name].shape if name in named else start.arrays[name].shape)
+        shape = list((named if name in named else arrays)[name].shape)
         raise HpoError(
             f"{start.where}: {has} has {_short(name)} of the shape {shape}, and {lacks} has none: "
             "name a folder of the same model, with the same layers."
         )
     return jax.tree.unflatten(
-        tree, [_one(start, name, leaf, outputs) for name, leaf in named.items()]
+        tree, [_one(start, name, arrays[name], leaf, outputs) for name, leaf in named.items()]
     )
 
 
@@ -130,9 +150,11 @@ _RANGE = re.compile(r"^variables/.*(dot_general|rounder)/(low|high)$")
 _KERNEL, _BIAS, _LEFT, _RIGHT = "/kernel", "/bias", "/left/kernel", "/right/kernel"
 
 
-def _one(start: Start, name: str, drawn: np.ndarray, outputs: int) -> np.ndarray:
+def _one(
+    start: Start, name: str, trained: np.ndarray, drawn: np.ndarray, outputs: int
+) -> np.ndarray:
     """The array of that name: the trained one, or for a new head the one drawn."""
-    trained, is_head = start.arrays[name], name.startswith("params/head/")
+    is_head = name.startswith("params/head/")
     if trained.shape == drawn.shape:
         return drawn if is_head and not start.keeps_head else trained.astype(drawn.dtype)
     if drawn.shape[:-1] == trained.shape[:-1] and drawn.shape[-1:] == (outputs,):

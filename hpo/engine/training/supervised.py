@@ -416,7 +416,8 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
     start = folder_of(training.model)
     if start is not None:
         drawn = {"params": own_params, "variables": own_variables}
-        own_params, own_variables = started(start, drawn, program.outputs).values()
+        arrays = start.arrays_of(seed, 0 if data is None else data.number)
+        own_params, own_variables = started(start, arrays, drawn, program.outputs).values()
     own_params = with_first_map(own, with_steps(training.compression, own_params))
     params = joined(padded(own_params, whole.params))
     variables = padded(own_variables, whole.variables)

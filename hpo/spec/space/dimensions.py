@@ -108,6 +108,7 @@ def joint_mistakes(
         return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)
+    before = ""
     for chosen in chain(contexts, islice(_pairs(space), _MOST_CONTEXTS)):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
@@ -115,6 +116,10 @@ def joint_mistakes(
                 if space.is_active(dimension, hparams):
                     path = dimension.path
                     hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
+            # Both ends are one trial without a space, or where all that is active is chosen.
+            before, last = repr(hparams), before
+            if before == last:
+                continue
             mistakes = _whole_mistakes(filled(values, hparams, root), root, around)
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text

@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 from hpo.data.dataset import DataSet
 from hpo.engine.training.pretrained import Start
+from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
 from hpo.spec.words import shown
+from hpo.study.loop.replicas import Replicas, training_of
+from hpo.trained.load import data_fingerprint
 from hpo.trained.remote import named_model
-from hpo.trained.weights import Weights, read_weights, weights_hash
+from hpo.trained.weights import read_weights, weights_hash
 
 S = TypeVar("S", bound=Spec)
 
@@ -21,18 +24,35 @@ S = TypeVar("S", bound=Spec)
 def with_start(training: S, data: DataSet, folder: Path) -> S:
     """A training whose model has the weights to start from, in place of the name of their folder.
 
-    Relative names start at `folder`.
+    Relative names start at `folder`. From a model of several runs, each run starts where that of
+    its own fold and seed ended.
 
     Raises:
-        HpoError: for a folder that holds no trained model.
+        HpoError: for a folder that holds no trained model, or that of other folds or seeds.
     """
     name = folder_of(getattr(training, "model", None))
     if name is None:
         return training
-    weights = _read(name, folder)
+    there = named_model(name, folder, FROM)
+    weights = read_weights(there, name)
     keeps_head = weights.classes in (None, data.classes)
-    start = Start(f"model.from: {shown(name)}", weights.arrays, keeps_head)
+    start = Start(f"model.from: {shown(name)}", weights.runs, keeps_head)
+    _check_runs(start, training, data, there)
     return with_leaves(training, {FROM: start})
+
+
+def _check_runs(start: Start, training: Any, data: DataSet, there: Path) -> None:
+    """Refuse a model of other folds, whose members have seen rows that validate here, or seeds."""
+    folds = {name.rpartition("fold-")[2] for name in start.runs if "fold-" in name}
+    if folds:
+        is_same = len(folds) == len(data.folds) and data_fingerprint(there) == data.fingerprint
+        if not is_same:
+            raise HpoError(
+                f"{start.where} has {len(folds)} folds of its own, which have seen rows that "
+                "validate here: give the same data and folds, or a model trained with --refit."
+            )
+    for run in Replicas.of(training).runs_of(0):
+        start.arrays_of(training_of(run, training).train.seed, run.fold)
 
 
 def weights_of(experiment: Experiment) -> dict[str, str]:
@@ -45,11 +65,10 @@ def weights_of(experiment: Experiment) -> dict[str, str]:
     """
     training: Any = experiment.training
     names = named_folders(getattr(training, "model", None), experiment.space)
-    found = {name: _read(name, experiment.folder).sha256 for name in names}
+    found = {
+        name: read_weights(named_model(name, experiment.folder, FROM), name).sha256
+        for name in names
+    }
     if (teacher := teacher_of(training)) is not None:
         found[teacher] = weights_hash(named_model(teacher, experiment.folder, TEACHER_FROM))
     return found
-
-
-def _read(name: str, folder: Path) -> Weights:
-    return read_weights(named_model(name, folder, FROM), name)

@@ -66,9 +66,15 @@ class _TeacherModel(NamedTuple):
     share: float
     data: DataSet
 
+    @property
+    def folds(self) -> int:
+        """The folds of its data; 1 without."""
+        return len(self.data.members)
+
     def members(self, fold: int | None) -> Sequence[Member]:
         """The members that have not seen the validation rows of a fold; all of them without."""
-        return self.model.members if fold is None else self.model.members[fold : fold + 1]
+        # The runs of a seed are those of its folds in order.
+        return self.model.members if fold is None else self.model.members[fold :: self.folds]
 
 
 def teacher_plan(experiment: Experiment, *, trusts_code: bool = False) -> TeacherPlan | None:
@@ -161,7 +167,7 @@ def _check(plan: TeacherPlan, model: Model, data: DataSet) -> None:
             f"{plan.where} has {model.description.outputs} answers where the data have {own}, as "
             "those with quantiles do: name another."
         )
-    if data.folds and len(model.members) != len(data.folds):
+    if data.folds and len(model.members) % len(data.folds):
         raise HpoError(
             f"{plan.where} has seen the validation rows of every fold: train it without --refit."
         )
@@ -235,9 +241,8 @@ def _with_networks(
     if not data.folds:
         return replace(found, teacher=_networks(plan, models, data, None))
     each = [_networks(plan, models, data, number) for number in range(len(data.folds))]
-    folds = [replace(fold, number=number) for number, fold in enumerate(found.folds)]
     stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *each)
-    return replace(of_folds(folds), teacher=stacked)
+    return replace(found, teacher=stacked)
 
 
 def _networks(

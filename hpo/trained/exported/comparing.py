@@ -69,25 +69,26 @@ def compared(
         rows_apart += int((new > TOLERANCES["float32"]).sum())
         if tally is not None:  # as in training, by the chances without the temperature
             tally.add(some, {"model": chances, "export": tempered(found, 1 / model.temperature)})
-    told = None if tally is None else tally.metrics()
+    judged = None if tally is None else tally.metrics()
     if not apart <= tolerance:
-        judged = "" if told is None else f" ({loss_text(told)})"
+        lost = "" if judged is None else f" ({loss_text(judged)})"
         out = "" if precision == "float32" else " or a finer --precision"
         raise HpoError(
             f"{model.folder}: the export answers up to {apart:.2g} apart from the model, more than "
-            f"--tolerance {tolerance:g}{judged}: nothing was written. Give another tolerance if "
+            f"--tolerance {tolerance:g}{lost}: nothing was written. Give another tolerance if "
             f"that is near enough{out}."
         )
-    return Compared(rows, apart, told, rows_apart)
+    return Compared(rows, apart, judged, rows_apart)
 
 
 class _Tally:
-    """The metrics of answers that come piece by piece; the sums of those that are too many."""
+    """The metrics of answers that come piece by piece.
+
+    Answers for each position of a row are too many to be kept: only their sums are.
+    """
 
     def __init__(self, model: Answering, split: Split) -> None:
         self._model, self._split = model, split
-        told = model.description
-        self._outputs = targets_of(told.task, told.outputs).outputs
         self._sums: dict[str, np.ndarray] = {}
         self._kept: dict[str, list[np.ndarray]] = {}
 
@@ -101,18 +102,16 @@ class _Tally:
 
     def _sums_of(self, rows: slice, answers: np.ndarray) -> np.ndarray:
         model = self._model
-        assert self._outputs is not None
+        targets = targets_of(model.data.task, model.data.outputs)
         some = {name: np.asarray(one[rows]) for name, one in self._split.arrays.items()}
         batch = {"weight": np.ones(len(answers), np.float32), **some}
-        outputs = jnp.asarray(self._outputs(answers, model.data))
+        outputs = jnp.asarray(targets.outputs(answers, model.data))
         sums = metric_sums(model.data.task, outputs, batch, model.training.loss)
         return np.asarray(jax.device_get(sums), np.float64)
 
-    def metrics(self) -> Metrics | None:
-        """Those of all answers; None for a task whose answers have none."""
+    def metrics(self) -> Metrics:
+        """Those of all answers."""
         model, split = self._model, self._split
-        if self._outputs is None:
-            return None
         if self._sums:
             loss = model.training.loss
             return {name: metrics(model.data, split, one, loss) for name, one in self._sums.items()}
@@ -126,9 +125,9 @@ class _Tally:
 
 def rows_at_once(model: Answering) -> int:
     """The rows whose answers are few enough to be in memory at once."""
-    told = model.description
-    positions = {"segmentation": 2, "language": 1}.get(told.task, 0)  # axes of the answers
-    return max(1, NUMBERS_AT_ONCE // (math.prod(told.shape[:positions]) * told.outputs))
+    about = model.description
+    positions = {"segmentation": 2, "language": 1}.get(about.task, 0)  # axes of the answers
+    return max(1, NUMBERS_AT_ONCE // (math.prod(about.shape[:positions]) * about.outputs))
 
 
 def differences(model: Answering, found: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -57,7 +57,6 @@ def test_outputs_of_a_prediction_give_it_back(kind: str) -> None:
     fit = FittedTransform(target_mean=np.array(100.0), target_std=np.array(2.0))
     data: DataSet = replace(tiny_data(), transform=fit, task=kind)  # type: ignore[arg-type]
     targets = TARGETS[kind]
-    assert targets.outputs is not None
     outputs = np.random.default_rng(0).normal(size=(7, 3))
     predictions = targets.predictions(outputs, data)
     again = targets.predictions(targets.outputs(predictions, data).astype(np.float64), data)

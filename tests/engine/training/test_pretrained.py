@@ -33,7 +33,7 @@ def _arrays(shapes: dict[str, tuple[int, ...]], group: str = "params") -> dict[s
 
 
 def _started(training: Training, arrays: Any, *, keeps_head: bool = True) -> Training:
-    start = Start("model.from: 'base'", arrays, keeps_head)
+    start = Start("model.from: 'base'", {"": arrays}, keeps_head)
     return with_leaves(training, {"model.from": start})
 
 
@@ -154,12 +154,32 @@ def test_the_head_is_new_where_the_classes_differ(
     np.testing.assert_array_equal(found["params/linears/0/kernel"], kernel)
 
 
+def test_a_run_starts_from_that_of_its_own_fold_and_seed() -> None:
+    def taken(*names: str, seed: int, fold: int) -> str:
+        start = Start("model.from: 'base'", {name: {name: np.zeros(1)} for name in names}, True)
+        (found,) = start.arrays_of(seed, fold)
+        return found
+
+    assert taken("", seed=3, fold=2) == ""
+    assert taken("fold-0", "fold-1", seed=3, fold=1) == "fold-1"
+    assert taken("seed-3", "seed-4", seed=4, fold=0) == "seed-4"
+    every = [f"seed-{seed}-fold-{fold}" for seed in (3, 4) for fold in (0, 1)]
+    assert taken(*every, seed=4, fold=1) == "seed-4-fold-1"
+    message = (
+        "model.from: 'base' holds the weights of several runs (seed-3, seed-4), and none is of "
+        "seed 5: give these seeds, or a folder of one run."
+    )
+    with pytest.raises(HpoError, match=f"^{re.escape(message)}$"):
+        taken("seed-3", "seed-4", seed=5, fold=0)
+
+
 def test_the_last_layer_of_an_own_model_is_new_whatever_its_name() -> None:
     drawn = {"params": {"last": {"kernel": np.zeros((4, 3))}}}
-    start = Start("model.from: 'base'", _arrays({"last/kernel": (4, 5)}), keeps_head=True)
-    assert started(start, drawn, outputs=3)["params"]["last"]["kernel"].shape == (4, 3)
+    arrays = _arrays({"last/kernel": (4, 5)})
+    start = Start("model.from: 'base'", {"": arrays}, keeps_head=True)
+    assert started(start, arrays, drawn, outputs=3)["params"]["last"]["kernel"].shape == (4, 3)
     with pytest.raises(HpoError, match=r"has the shape \[4, 5\] there and \[4, 3\]"):
-        started(start, drawn, outputs=7)
+        started(start, arrays, drawn, outputs=7)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,24 @@ def test_a_study_starts_from_the_folder_goes_on_from_it_and_refuses_other_weight
         studies.run(searched(base, "search.trials=9"))
 
 
+def test_trials_start_from_their_own_folds_and_seeds_alone(studies, tmp_path):
+    data = {**DOCUMENT["data"], "folds": 3}
+    alone = {name: part for name, part in DOCUMENT.items() if name not in ("space", "search")}
+    document = {**alone, "data": data, "train": {"epochs": 2, "seeds": 2}}
+    studies.train(load_document(document, tmp_path), tmp_path / "base")
+    same = {"data": data, "train": {"epochs": 2, "seeds": 2}}
+    one = searched(tmp_path, "search.trials=1", **same)
+    assert studies.run(one).progress.best is not None
+    for overrides, message in (
+        (["data.split_seed=7"], "model.from: 'base' has 3 folds of its own, which have seen"),
+        (["data.folds=4"], "model.from: 'base' has 3 folds of its own, which have seen"),
+        (["data.folds=null"], "model.from: 'base' has 3 folds of its own, which have seen"),
+        (["train.seed=5"], r"\(seed-0-fold-0, .*, \.\.\.\), and none is of seed 5: give these"),
+    ):
+        with pytest.raises(HpoError, match=message):
+            studies.run(searched(tmp_path, "name=other", *overrides, **same))
+
+
 def _today():
     from datetime import date
 

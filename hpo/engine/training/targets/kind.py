@@ -27,17 +27,17 @@ class Targets:
     outputs, `[B, K]`. `metrics` takes these sums (the loss first), the sum of the row weights, the
     split and its data set. `predictions` takes outputs `[N, ..., K]` and the data set: it gives
     probabilities, or values in the targets' units. `outputs` turns such predictions, as float64,
-    into the outputs that give them, so that a mean prediction has metrics; None for a kind without
-    a mean. `joined` does the same within a program for the members of one model: it takes outputs
-    `[B, M, K]` to those of the members' mean prediction.
+    into the outputs that give them, so that a mean prediction has metrics. `joined` does the same
+    within a program for the members of one model: it takes outputs `[B, M, K]` to those of the
+    members' mean prediction. It is None for a kind with an answer at each position of a row.
     """
 
     loss: Any
     rows: tuple[RowValues, ...]
     metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
+    outputs: Callable[[np.ndarray, DataSet], np.ndarray]
     is_wide: bool = False
-    outputs: Callable[[np.ndarray, DataSet], np.ndarray] | None = None
     joined: Callable[[Float[Array, "B M K"]], Float[Array, "B K"]] | None = None
 
 
