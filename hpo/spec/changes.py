@@ -50,11 +50,13 @@ def change_mistakes(
     values: Mapping[str, Any], training: Training | TaskTraining
 ) -> Iterator[Mistake]:
     """The mistakes in the changes of a `training` that is valid otherwise."""
+    if not training.train.changes:
+        return
     knobs = [
         path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB and v is not None
     ]
     at, before = ("train", "changes"), 0
-    if training.train.changes and values.get("search") is not None:
+    if values.get("search") is not None:
         yield Mistake(at, "is for hpo train: remove it, or remove search")
     for change in training.train.changes:
         if not before < change.after < training.train.epochs:
@@ -80,6 +82,8 @@ def schedule_mistakes(
 ) -> Iterator[Mistake]:
     """The mistakes in the schedules of numbers."""
     at, train = ("train", "schedules"), training.train
+    if not train.schedules:
+        return
     knobs = [path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB]
     for path, schedule in train.schedules.items():
         place = place_of(type(training), values, path)

@@ -14,7 +14,7 @@ one is not merged. `Names` lists what a text may be. `ReadWhere` says where a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -165,21 +165,33 @@ def parts_of(value: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def marked_leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Mark, Any]]:
+def marked_leaves(spec: Spec, prefix: str = "") -> list[tuple[str, Mark, Any]]:
     """The marked leaves below `spec` as (dotted path, mark, value), in the order of the fields.
 
     A part of a list stands below its index, as in `steps.0.rate`.
     """
-    for name in type(spec).model_fields if spec.may_vary else ():
-        value, path = getattr(spec, name), f"{prefix}{name}"
+    found: list[tuple[str, Mark, Any]] = []
+    _add_leaves(spec, prefix, found)
+    return found
+
+
+def _add_leaves(spec: Spec, prefix: str, found: list[tuple[str, Mark, Any]]) -> None:
+    for name, mark in _marks(type(spec)):
+        value = getattr(spec, name)
         if isinstance(value, Spec):
-            yield from marked_leaves(value, f"{path}.")
-        elif (mark := mark_of(type(spec), name)) is not None:
-            yield path, mark, value
+            _add_leaves(value, f"{prefix}{name}.", found)
+        elif mark is not None:
+            found.append((f"{prefix}{name}", mark, value))
         elif isinstance(value, tuple | Mapping):
             for key, part in (parts_of(value) or {}).items():
                 if isinstance(part, Spec):
-                    yield from marked_leaves(part, f"{path}.{key}.")
+                    _add_leaves(part, f"{prefix}{name}.{key}.", found)
+
+
+@cache
+def _marks(spec: type[Spec]) -> tuple[tuple[str, Mark | None], ...]:
+    """The fields of a spec with their marks; none where nothing below may vary."""
+    return tuple((name, mark_of(spec, name)) for name in spec.model_fields if spec.may_vary)
 
 
 def leaf_at(spec: Spec, path: str) -> Any:
@@ -190,7 +202,7 @@ def leaf_at(spec: Spec, path: str) -> Any:
     """
     value: Any = spec
     for name in path.split("."):
-        parts = parts_of(value)
+        parts = None if isinstance(value, Spec) else parts_of(value)
         if parts is None:
             value = getattr(value, name)
         elif name in parts:

@@ -27,7 +27,9 @@ def varying_zeros(training: Training, varying: Set[str]) -> tuple[str, ...]:
 def varying_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
     """The mistakes in the paths that an otherwise valid `training` names as varying."""
     at, named = ("train", "varying"), training.train.varying
-    if named and values.get("search") is not None:
+    if not named:
+        return
+    if values.get("search") is not None:
         yield Mistake(at, "is for hpo train: remove it, or remove search")
     knobs = [path for path, _ in _knobs(training)]
     for path in named:

@@ -21,9 +21,11 @@ ROWS, CLASSES = 96, 3
 # Small models compile soon.
 SMALL_MODELS: dict[str, dict[str, Any]] = {
     "cnn": {"filters": [3], "dense": 6},
+    "fourier": {"features": 12},
     "mlp": {"widths": [6]},
     "realmlp": {"widths": [6]},
     "resnet": {"filters": [4], "blocks": 1},
+    "rnn": {"width": 4},
     "tabm": {"widths": [6], "members": 2},
     "unet": {"filters": 2, "depth": 1, "convolutions": 1},
     "transformer": {"width": 4, "heads": 2, "depth": 1},

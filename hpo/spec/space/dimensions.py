@@ -108,6 +108,7 @@ def joint_mistakes(
         return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)
+    before = ""
     for chosen in chain(contexts, islice(_pairs(space), _MOST_CONTEXTS)):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
@@ -115,6 +116,10 @@ def joint_mistakes(
                 if space.is_active(dimension, hparams):
                     path = dimension.path
                     hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
+            # Both ends are one trial without a space, or where all that is active is chosen.
+            before, last = repr(hparams), before
+            if before == last:
+                continue
             mistakes = _whole_mistakes(filled(values, hparams, root), root, around)
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
@@ -256,7 +261,7 @@ def _path_mistakes(entry: Entry, root: type[Spec]) -> Iterator[Mistake]:
                 yield Mistake(where, _needs_choice(value))
             elif not isinstance(value, str) or value not in names:
                 yield Mistake(where, unknown_name(str(value), names))
-    elif variants is not None and len(variants.specs) == 1:
+    elif variants is not None and len(variants.specs) == 1 and not may_vary(leaf.owner, leaf.field):
         yield Mistake(at, "is a whole section: name the leaves that vary")
     elif all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
         yield Mistake(at, f"cannot vary: it is the same for all trials. Set {path} in the spec")

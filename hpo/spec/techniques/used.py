@@ -5,13 +5,14 @@ What is said of a training holds for the template of a program too, whose number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo.entries import NEEDS, Need
 from hpo.registry import MODELS
 from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
-from hpo.spec.marks import NeedsWhere, Spec, has_leaf, leaf_at
+from hpo.spec.marks import NeedsWhere, Spec, leaf_at
 from hpo.spec.registered import needs_of
 from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact, Technique
 
@@ -36,8 +37,15 @@ class Holder(NamedTuple):
 
 def used(training: Spec) -> dict[str, Technique]:
     """The techniques that are on in a training, by name."""
-    owners: dict[str, Any] = {}  # many techniques stand in one section
-    return {name: each for name, each in TECHNIQUES.items() if _is_on(training, each, owners)}
+    found: list[int] = []
+    for section in _sections():
+        owner = _leaf(training, section)
+        kind: type = type(owner)
+        for number, name, is_on in _possible(kind, section):
+            if is_on(getattr(owner, name)):
+                found.append(number)
+    names = [*TECHNIQUES]
+    return {names[number]: TECHNIQUES[names[number]] for number in sorted(found)}
 
 
 def needs_of_all(training: Training) -> frozenset[Need]:
@@ -100,22 +108,43 @@ def circumstances(training: Spec) -> frozenset[Fact]:
 
 def _leaf(training: Spec, path: str) -> Any:
     """The leaf at a path, None where a training has none."""
-    return leaf_at(training, path) if has_leaf(training, path) else None
+    try:
+        return leaf_at(training, path)
+    except AttributeError:
+        return None
 
 
 def _is_own(training: Training) -> bool:
     return isinstance(training.augment, OwnAugment)
 
 
-def _is_on(training: Spec, technique: Technique, owners: dict[str, Any]) -> bool:
-    outer, _, name = technique.place.rpartition(".")
-    if outer not in owners:
-        owners[outer] = _leaf(training, outer)
-    owner = owners[outer]
-    if not hasattr(owner, name):
-        return False  # another variant, or code of the user's own, stands in its place
-    value = getattr(owner, name)
-    if technique.value:
-        return bool(value == technique.value)
+@cache
+def _sections() -> tuple[str, ...]:
+    """The sections in which techniques stand."""
+    return tuple(dict.fromkeys(each.place.rpartition(".")[0] for each in TECHNIQUES.values()))
+
+
+@cache
+def _possible(kind: type, section: str) -> tuple[tuple[int, str, Callable[[Any], bool]], ...]:
+    """The techniques that a section of this kind may have: number, leaf, and which values are on.
+
+    A spec is checked several times in each trial, so that this is asked often.
+    """
+    if not issubclass(kind, Spec):
+        return ()
+    found = list[tuple[int, str, Callable[[Any], bool]]]()
+    for number, each in enumerate(TECHNIQUES.values()):
+        outer, _, name = each.place.rpartition(".")
+        # Elsewhere, another variant or code of the user's own stands in its place.
+        if outer == section and name in kind.model_fields:
+            default = kind.model_fields[name].default
+            found.append((number, name, partial(_is_on, each.value, default)))
+    return tuple(found)
+
+
+def _is_on(named: str, default: Any, value: Any) -> bool:
+    """Whether the value of a leaf is the one `named`, or for "" any but the default."""
+    if named:
+        return bool(value == named)
     # A leaf of the host is None in the template of a program, whatever it was.
-    return value is not None and bool(value != type(owner).model_fields[name].default)
+    return value is not None and bool(value != default)

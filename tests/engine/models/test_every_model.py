@@ -13,6 +13,7 @@ from hpo.data.dataset import DataSet
 from hpo.registry import MODELS, load
 from hpo.spec.sections.models import parts as specs
 from tests.engine.models.by_hand import ROWS, a_model
+from tests.engine.samples import SMALL_MODELS
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,7 @@ def test_no_layer_before_a_batch_norm_has_a_bias(images: DataSet) -> None:
     assert "bias" in a_model(images, name="cnn").params["convs"][0]
 
 
-# Small models compile soon.
-_SIZES = {"resnet": {"filters": (4, 6), "blocks": 1}}
+_SIZES = {**SMALL_MODELS, "resnet": {"filters": (4, 6), "blocks": 1}}
 _NORMS = [
     {"name": name, **({"norm": norm} if norm else {}), **_SIZES.get(name, {})}
     for name, entry in MODELS.items()
