@@ -38,7 +38,7 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file; int8 has the levels of a model trained in few bits.",
+        help="Of the network; int8 keeps the levels of a model that trained in few bits.",
     ),
 ]
 Tolerance = Annotated[

@@ -211,6 +211,7 @@ def export_stablehlo(
     file: Path,
     source: Source,
     tolerance: float,
+    precision: Precision = "float32",
     *,
     is_judged: bool = False,
     is_replaced: bool = False,
@@ -226,7 +227,7 @@ def export_stablehlo(
 
     check_free(file, set(), is_replaced=is_replaced)
     slim = _slim(model)
-    data = stablehlo(slim)
+    data = stablehlo(slim, precision)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
     x = model.features_of(source)[0]
@@ -236,7 +237,7 @@ def export_stablehlo(
         parts = [np.asarray(call(x[start : min(start + BATCH, rows.stop)])) for start in starts]
         return np.concatenate(parts)
 
-    told = compared(model, source, answers, tolerance, "float32", is_judged=is_judged)
+    told = compared(model, source, answers, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
     return Exported(len(data), told.rows, told.difference, told.metrics, _units(model, slim))
 
