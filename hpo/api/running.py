@@ -14,7 +14,7 @@ from hpo.spec.code.own_command import command_line
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import require_search, require_single
-from hpo.spec.sections.compression.teacher import trial_of
+from hpo.spec.sections.models.pretrained import named_trials
 from hpo.study.storage.trust import check_exported, code_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run_search(
         url, device, starts_over=new, explains=explain, profile=profile, trusts_code=trust_code
     )
     check_memory(experiment, around.data_home, around.data_cache)
-    experiment = _with_teacher(experiment, around, display.say)
+    experiment = _with_models(experiment, around, display.say)
     from hpo.study.run import run_study  # imports JAX
 
     return run_study(experiment, around, display.watch, display.say, stop, listen)
@@ -112,7 +112,7 @@ def run_training(
         )
     around = surroundings(experiment.study.storage, device, trusts_code=trust_code)
     check_memory(experiment, around.data_home, around.data_cache)
-    experiment = _with_teacher(experiment, around, display.say)
+    experiment = _with_models(experiment, around, display.say)
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
@@ -150,15 +150,16 @@ def data_of_today(experiment: Experiment, *, trust_code: bool) -> str:
     return data.fingerprint
 
 
-def _with_teacher(
+def _with_models(
     experiment: Experiment, around: Surroundings, say: Callable[[str], None]
 ) -> Experiment:
-    """The experiment with a folder as its teacher where it names a trial of a study."""
-    if trial_of(experiment.training) is None:
+    """The experiment with folders of trained models where it names trials of studies."""
+    # The hparams of a command may have any names.
+    if experiment.are_processes or not named_trials(experiment.document):
         return experiment
-    from hpo.api.winning import with_teacher  # imports the database
+    from hpo.api.winning import with_models  # imports the database
 
-    return with_teacher(experiment, around, say)
+    return with_models(experiment, around, say)
 
 
 def run_ensemble(

@@ -1,26 +1,26 @@
 """The winner of a study, for a spec that was searched and is to be trained.
 
-So is a teacher that is a trial of a study: `compression.teacher.from: {study: digits, trial: 7}`.
+So is a trial that a spec names as a trained model: `model.from: {study: digits, trial: 7}`.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
+from hpo.errors import HpoError
 from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
-from hpo.spec.load import load_document, require_search
-from hpo.spec.marks import with_leaves
-from hpo.spec.sections.compression.teacher import TEACHER_FROM, TrialOf, trial_of
+from hpo.spec.file.document import KeyPath
+from hpo.spec.load import experiment_from_document, load_document, require_search
 from hpo.spec.sections.goal import Objective
+from hpo.spec.sections.models.pretrained import FROM, TrialOf, leaf_of, named_trials
 from hpo.spec.words import shown
 from hpo.study.kept.files import KeptTrial
 from hpo.study.signals import StopRequest
@@ -93,56 +93,74 @@ def best_trials(
     return tuple(found), require_search(exports[0].experiment).goal.first
 
 
-def with_teacher(
+def with_models(
     experiment: Experiment, around: Surroundings, say: Callable[[str], None]
 ) -> Experiment:
-    """The experiment with a folder as its teacher where it names a trial of a study.
+    """The experiment with folders of trained models where it names trials of studies.
 
-    The folder lies beside the database, as `hpo.db.teachers/digits/trial-7-<hash>`. It is written
+    A folder lies beside the database, as `hpo.db.models/digits/trial-7-<hash>`. It is written
     once, from the weights that the search has kept: nothing is trained. A study that is resumed
-    keeps the folder that it began with, also where another trial is the best one by now.
+    keeps the folders that it began with, also where another trial is the best one by now.
 
     Raises:
         HpoError: for a study or trial that is not there, and one whose weights are not kept.
     """
-    named = trial_of(experiment.training)
-    if named is None:
-        return experiment
-    home = CheckpointFolder.beside(around.storage, named.study, "teachers").path
-    place = None
+    trials = named_trials(experiment.document)
+    stored: Mapping[str, Any] = {}
     if experiment.search is not None and not around.starts_over:
-        place = _earlier(experiment, named, around.storage, home)
-    if place is None:
-        place = _taken(named, home, around, say)
-    path = os.path.relpath(place, experiment.folder)
-    document: Any = copy.deepcopy(dict(experiment.document))
-    document["compression"]["teacher"]["from"] = path
-    training: Any = with_leaves(experiment.training, {TEACHER_FROM: path})
-    return replace(experiment, training=training, document=document)
+        stored = _stored_document(experiment.name, around.storage)
+    document = copy.deepcopy(dict(experiment.document))
+    for path, named in trials.items():
+        home = CheckpointFolder.beside(around.storage, named.study, "models").path
+        place = _earlier(_at(stored, path), experiment.folder, named, home)
+        if place is None:
+            leaf = leaf_of(path)
+            assert leaf is not None
+            place = _taken(named, leaf, home, around, say)
+        _at(document, path[:-1])[path[-1]] = os.path.relpath(place, experiment.folder)
+    return experiment_from_document(document, experiment.folder)
 
 
-def _earlier(experiment: Experiment, named: TrialOf, storage: str, home: Path) -> Path | None:
-    """The folder of that trial below `home` from which the stored study of this name has learnt."""
+def _stored_document(name: str, storage: str) -> Mapping[str, Any]:
+    """The document of the stored study of this name; empty where there is none."""
     try:
         with Storage.read(storage) as database:
-            found = database.find(experiment.name)
+            found = database.find(name)
     except NothingStoredError:
-        return None
-    document: Any = {} if found is None else found.document
-    path = document.get("compression", {}).get("teacher", {}).get("from")
-    place = (experiment.folder / path).resolve() if isinstance(path, str) else None
+        return {}
+    return {} if found is None else found.document
+
+
+def _at(document: Any, path: KeyPath) -> Any:
+    """What stands at a place of a document; None where it has none."""
+    for key in path:
+        try:
+            document = document[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _earlier(written: Any, folder: Path, named: TrialOf, home: Path) -> Path | None:
+    """The folder of that trial below `home` from which a study began, which has `written` it."""
+    place = (folder / written).resolve() if isinstance(written, str) else None
     if place is None or place.parent != home.resolve() or not (place / METRICS_FILE).is_file():
         return None
     number = "" if named.trial is None else f"{named.trial}-"
     return place if place.name.startswith(f"trial-{number}") else None
 
 
-def _taken(named: TrialOf, home: Path, around: Surroundings, say: Callable[[str], None]) -> Path:
-    """The folder of the model of a trial, written unless it is there."""
+def _taken(
+    named: TrialOf, leaf: str, home: Path, around: Surroundings, say: Callable[[str], None]
+) -> Path:
+    """The folder of the model of a trial, which a spec names at `leaf`, written unless there."""
     from hpo.study.train import NotKeptError, train_to_folder  # imports JAX
 
-    study = Study(named.study, around.storage)
-    found = study.exported(named.trial, trust_code=around.trusts_code)
+    try:
+        study = Study(named.study, around.storage)
+        found = study.exported(named.trial, trust_code=around.trusts_code)
+    except HpoError as error:
+        raise HpoError(f"{leaf}: {error}") from None
     check_known(found.experiment, found.tried, around.typed, is_trusted=around.trusts_code)
     number = found.trial.number
     kept = study.kept(number)
@@ -151,15 +169,17 @@ def _taken(named: TrialOf, home: Path, around: Surroundings, say: Callable[[str]
         one = load_document(found.document, Path.cwd(), [])
         place.parent.mkdir(parents=True, exist_ok=True)
         request = around, lambda _: None, say, StopRequest()
+        name = "base" if leaf == FROM else "teacher"
         try:
             train_to_folder(one, place, *request, kept=kept, only_kept=True)
         except NotKeptError:
             raise NotKeptError(
-                f"{TEACHER_FROM}: no weights that fit here are kept of trial {number} of "
+                f"{leaf}: no weights that fit here are kept of trial {number} of "
                 f"{shown(named.study)}: run hpo export {named.study} --trial {number} -o "
-                "teacher.yaml and hpo train teacher.yaml -o teacher, and write from: teacher."
+                f"{name}.yaml and hpo train {name}.yaml -o {name}, and write from: {name}."
             ) from None
-        say(f"The teacher is trial {number} of {named.study}, in {place}.")
+        what = "Trials start from" if leaf == FROM else "The teacher is"
+        say(f"{what} trial {number} of {named.study}, in {place}.")
     return place
 
 

@@ -239,11 +239,11 @@ def _variant_mistakes(
             return [Mistake(path, f"is a mapping, not {shown(value)}: write {{{tag}: {value}}}")]
         return [Mistake(path, f"{unknown_name(value, names)} Write {{{tag}: ...}}.")]
     errors = field_errors(spec, {field: value})
-    # A section without a value is a mistake, even where the section may be left out.
-    if tag is None and field not in errors and value is not None:
-        return []
     kinds = _members(annotation_of(spec, field))
     takes_more = any(not _is_spec(kind) and kind is not type(None) for kind in kinds)
+    # A section without a value is a mistake, even where the section may be left out.
+    if tag is None and field not in errors and (value is not None or takes_more):
+        return []
     if tag is None and len(names) == 1 and not takes_more:
         return spec_mistakes(next(iter(variants.specs.values())), value, path)
     if tag is not None:

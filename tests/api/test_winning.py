@@ -70,7 +70,7 @@ def test_a_trial_whose_weights_are_kept_teaches_and_a_resumed_study_keeps_it(
     hpo("search", "flowers.yaml", "--quiet")
     best = Study("flowers").best.number
     first = hpo("search", "small.yaml")
-    (folder,) = (tmp_path / "hpo.db.teachers" / "flowers").iterdir()
+    (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
     hpo("search", "flowers.yaml", "--quiet", "--set", "search.trials=12")
     assert Study("flowers").best.number != best
     again = hpo("search", "small.yaml", "--set", "search.trials=4")
@@ -110,6 +110,105 @@ def test_a_trial_without_kept_weights_is_no_teacher_and_trains_nothing(
 
     assert refused.code == 2
     assert "no weights that fit here are kept of trial 1 of 'flowers': run hpo exp" in refused.err
-    assert not list(tmp_path.glob("hpo.db.teachers/flowers/*"))
+    assert not list(tmp_path.glob("hpo.db.models/flowers/*"))
     assert other.code == 2
     assert "study 'flowers' has no trial 7: its trials are 0 to 2." in other.err
+
+
+def a_start(flowers, name, start, **parts):
+    return yaml.safe_dump({**flowers, "name": name, "model": {**MLP, "from": start}, **parts})
+
+
+MLP = {"name": "mlp", "widths": [8]}
+
+
+def values_of(study):
+    return [(trial.hparams, trial.value) for trial in Study(study).trials]
+
+
+def test_trials_start_from_kept_weights_as_from_their_folder_and_a_resumed_study_keeps_them(
+    hpo, spec, flowers, tmp_path
+):
+    flowers["search"]["keep_weights"] = 1
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    best = Study("flowers").best.number
+    hpo("export", "flowers", "-o", "base.yaml")
+    hpo("train", "base.yaml", "-o", "base", "--quiet")
+    for name, start in (("named", {"study": "flowers"}), ("written", "base")):
+        (tmp_path / f"{name}.yaml").write_text(a_start(flowers, name, start))
+    checked = hpo("check", "named.yaml")
+    first = hpo("search", "named.yaml")
+    hpo("search", "written.yaml", "--set", "search.trials=4")
+    (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
+
+    assert checked.code == 0, checked.err
+    assert first.code == 0, first.err
+    assert f"Trials start from trial {best} of flowers, in {folder}." in first.err
+    assert folder.name.startswith(f"trial-{best}-")
+
+    hpo("search", "flowers.yaml", "--quiet", "--set", "search.trials=12")
+    assert Study("flowers").best.number != best
+    again = hpo("search", "named.yaml", "--set", "search.trials=4")
+    hpo("export", "named", "-o", "best.yaml")
+    trained = hpo("train", "best.yaml", "-o", "model", "--quiet")
+    assert again.code == 0, again.err
+    assert "Trials start from" not in again.err
+    assert len([*folder.parent.iterdir()]) == 1
+    assert values_of("named") == values_of("written")
+    assert len(values_of("named")) == 4
+    assert trained.code == 0, trained.err
+    told = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    assert told["validation"]["accuracy"] == max(value for _, value in values_of("named"))
+
+
+def test_a_space_may_try_several_trials_as_the_start_and_the_winner_names_a_folder(
+    hpo, spec, flowers, tmp_path
+):
+    flowers["search"]["keep_weights"] = 3
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    zero, two = ({"study": "flowers", "trial": number} for number in (0, 2))
+    space = {"model.from": {"choice": [None, zero, two]}}
+    search = {**flowers["search"], "sampler": {"name": "grid"}, "start": [{"model.from": two}]}
+    text = a_start(flowers, "starts", zero, space=space, search=search)
+    (tmp_path / "starts.yaml").write_text(text)
+    found = hpo("search", "starts.yaml")
+    again = hpo("search", "starts.yaml", "--set", "search.trials=4")
+
+    assert found.code == 0, found.err
+    assert again.code == 0, again.err
+    folders = {path.name: path for path in (tmp_path / "hpo.db.models" / "flowers").iterdir()}
+    assert [name[:8] for name in sorted(folders)] == ["trial-0-", "trial-2-"]
+    starts = [trial.hparams["model.from"] for trial in Study("starts").trials]
+    names = [f"hpo.db.models/flowers/{name}" for name in sorted(folders)]
+    assert starts[0] == names[1]
+    assert {*starts} == {None, *names}
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ({"study": "roses"}, r"model\.from: hpo\.db has no study 'roses'\. Its studies: flowers\."),
+        ({"study": "flowers", "trial": 7}, r"model\.from: study 'flowers' has no trial 7: its tr"),
+        (
+            {"study": "flowers", "trial": 1},
+            r"model\.from: no weights that fit here are kept of trial 1 of 'flowers': run hpo "
+            r"export flowers --trial 1 -o base\.yaml and hpo train base\.yaml -o base, and write "
+            r"from: base\.",
+        ),
+        ({"trial": 1}, r"model\.from\.study: is missing"),
+        ({"study": "flowers", "trail": 1}, r"model\.from\.trail: unknown key 'trail'"),
+        ({"study": "flowers", "trial": -1}, r"model\.from\.trial: cannot be -1: write a who"),
+    ],
+)
+def test_a_trial_that_nothing_can_start_from_is_one_sentence(
+    hpo, spec, flowers, tmp_path, start, message
+):
+    hpo("search", "flowers.yaml", "--quiet")
+    (tmp_path / "named.yaml").write_text(a_start(flowers, "named", start))
+    refused = hpo("search", "named.yaml")
+    assert refused.code == 2
+    assert re.search(message, refused.err)
+    assert refused.err.count("\n") == 1
+    assert not list(tmp_path.glob("hpo.db.models/flowers/*"))

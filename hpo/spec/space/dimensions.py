@@ -261,7 +261,7 @@ def _path_mistakes(entry: Entry, root: type[Spec]) -> Iterator[Mistake]:
                 yield Mistake(where, _needs_choice(value))
             elif not isinstance(value, str) or value not in names:
                 yield Mistake(where, unknown_name(str(value), names))
-    elif variants is not None and len(variants.specs) == 1:
+    elif variants is not None and len(variants.specs) == 1 and not may_vary(leaf.owner, leaf.field):
         yield Mistake(at, "is a whole section: name the leaves that vary")
     elif all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
         yield Mistake(at, f"cannot vary: it is the same for all trials. Set {path} in the spec")

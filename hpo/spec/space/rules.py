@@ -13,7 +13,15 @@ from hpo.space import Choice, Distribution, Rule, SearchSpace
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, mark_of
-from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of, value_at, variants_of
+from hpo.spec.schema import (
+    Leaf,
+    field_errors,
+    leaf_mistake,
+    leaves_at,
+    place_of,
+    value_at,
+    variants_of,
+)
 from hpo.spec.space.conditions import drives, refusal
 from hpo.spec.space.dimensions import no_such_leaf
 from hpo.spec.space.entries import Formula
@@ -286,6 +294,12 @@ def _forbidden(text: Any, leaves: Leaves, derived: Sequence[DerivedLeaf]) -> For
     return rule
 
 
+def _is_section(leaf: Leaf) -> bool:
+    kind = variants_of(leaf.owner, leaf.field)
+    is_leaf = mark_of(leaf.owner, leaf.field) is not None
+    return kind is not None and (kind.tag is not None or (len(kind.specs) == 1 and not is_leaf))
+
+
 def _comparison_trouble(comparison: Comparison, root: type[Spec]) -> str | None:
     """Why two sides cannot be compared, if so."""
     sides, orders = (comparison.left, comparison.right), is_ordering(comparison)
@@ -296,8 +310,7 @@ def _comparison_trouble(comparison: Comparison, root: type[Spec]) -> str | None:
         places = leaves_at(root, path)
         if not places:
             return no_such_leaf(path, root)
-        kinds = [variants_of(leaf.owner, leaf.field) for leaf in places]
-        if any(kind and (kind.tag or len(kind.specs) == 1) for kind in kinds):
+        if any(_is_section(leaf) for leaf in places):
             return f"{path} is a whole section: compare one of its leaves, such as {path}.name"
         if orders and all(refusal(path, number, root) for number in (1, 1.0, 0.5, 0)):
             return f"{path} is not a number: compare with ==, != or in"

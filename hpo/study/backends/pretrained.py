@@ -10,8 +10,8 @@ from hpo.engine.training.pretrained import Start
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
-from hpo.spec.sections.compression.teacher import TEACHER_FROM, teacher_of
-from hpo.spec.sections.models.pretrained import FROM, folder_of, named_folders
+from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
 from hpo.spec.words import shown
 from hpo.study.loop.replicas import Replicas, training_of
 from hpo.trained.load import data_fingerprint

@@ -24,8 +24,9 @@ from hpo.engine.training.compression.teaching import Network, mean_answer, scale
 from hpo.errors import HpoError
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.compression.teacher import MATCH, TEACHER_FROM, teacher_of
+from hpo.spec.sections.compression.teacher import MATCH, teacher_of
 from hpo.spec.sections.data import Task
+from hpo.spec.sections.models.pretrained import TEACHER_FROM
 from hpo.spec.techniques.used import holders
 from hpo.spec.words import shown
 

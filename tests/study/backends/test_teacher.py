@@ -18,6 +18,7 @@ from hpo.engine.program import split
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.engine.training.compression.teaching import answers_of, of_fold
 from hpo.errors import HpoError, StudyError
+from hpo.report.check import check_summary
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import with_leaves
@@ -25,6 +26,7 @@ from hpo.study.backends.pretrained import weights_of
 from hpo.study.backends.teacher import taught_by, teacher_plan
 from hpo.study.storage.tables import Storage
 from hpo.trained.model import load_model
+from hpo.trial import TrialState
 from tests.study.whole import DOCUMENT, Studies
 
 TEACHER = {"teacher": {"from": "big"}}
@@ -104,6 +106,27 @@ def test_a_study_learns_from_its_teacher_and_its_winner_trains_again(studies, bi
     trained(studies, big, "model.widths=[32, 32]", "train.seed=5")
     with pytest.raises(StudyError, match=r"began with other weights in big \(sha256 \w{8}, now"):
         studies.run(searched(big, "search.trials=9"))
+
+
+def test_a_share_bits_and_a_temperature_vary_in_one_program(studies, big, tmp_path):
+    space = {
+        "compression.sparsity.share": {"float": [0.0, 0.9]},
+        "compression.weights.bits": {"int": [2, 8]},
+        "compression.weights.layers.last": {"int": [2, 8]},
+        "compression.activations.bits": {"int": [2, 8]},
+        "compression.teacher.temperature": {"float": [1.0, 10.0], "log": True},
+    }
+    parts = {"sparsity": {"name": "magnitude"}, "weights": {"name": "integer"}}
+    compression = {**TEACHER, **parts, "activations": {"bits": 8}}
+    experiment = searched(big, "search.trials=6", compression=compression, space=space)
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
+
+    assert (outcome.progress.programs, check_summary(experiment).programs) == (1, 1)
+    trials = studies.state(experiment).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    for path in space:
+        assert len({trial.hparams[path] for trial in trials}) > 1
+    assert len({repr(curve) for curve in studies.curves(experiment)}) == 6
 
 
 def test_a_winner_that_follows_features_trains_again_and_keeps_no_map(studies, big):

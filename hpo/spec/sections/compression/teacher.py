@@ -6,37 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from hpo.spec.file.document import Mistake
-from hpo.spec.file.urls import without_secrets
 from hpo.spec.marks import Knob, NonNegative, Positive, ReadWhere, Spec, Static
-from hpo.spec.sections.models.pretrained import folder_trouble
+from hpo.spec.sections.models.pretrained import ModelName, folder_trouble
 
-TEACHER_FROM = "compression.teacher.from"
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
 MATCH = "compression.teacher.match"
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class TrialOf(Spec):
-    """A trial of a study, whose weights `search.keep_weights` has kept."""
-
-    study: str
-    """The name of the study, in the same storage."""
-    trial: Annotated[int, Field(ge=0)] | None = None
-    """The number of the trial; the best one if left out."""
-
-
-def _without_secrets(named: Any) -> Any:
-    return without_secrets(named) if isinstance(named, str) else named
-
-
-# Checked as a whole, because of a union nobody learns which of its parts refuses a text, and why.
 _Named: Any = Annotated[
-    str | TrialOf | None,
-    AfterValidator(_without_secrets),
+    ModelName,
     Field(
         default=None,
         description="A folder of hpo train or hpo ensemble, on the same data, its URL, or "
@@ -88,19 +71,9 @@ class TaskCompression(Spec):
 
 def teacher_of(training: Any) -> str | None:
     """The folder of the teacher of a training of any kind; None without one."""
-    found = _from(training)
-    return found if isinstance(found, str) else None
-
-
-def trial_of(training: Any) -> TrialOf | None:
-    """The trial that a training names as its teacher; None where it names none, or a folder."""
-    found = _from(training)
-    return found if isinstance(found, TrialOf) else None
-
-
-def _from(training: Any) -> Any:
     teacher = getattr(getattr(training, "compression", None), "teacher", None)
-    return getattr(teacher, "from", None)
+    found = getattr(teacher, "from", None)
+    return found if isinstance(found, str) else None
 
 
 def teacher_mistakes(training: Any, folder: Path) -> Iterator[Mistake]:

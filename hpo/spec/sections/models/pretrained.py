@@ -1,4 +1,7 @@
-"""The leaf of every model that names a trained one, from whose weights it starts: `model.from`."""
+"""The leaf of every model that names a trained one, from whose weights it starts: `model.from`.
+
+It names a folder, its URL, or a trial of a study. So does `compression.teacher.from`.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,34 @@ from pydantic import AfterValidator, Field
 
 from hpo.errors import SpecError
 from hpo.space import SearchSpace
-from hpo.spec.file.document import Mistake, parse_yaml
+from hpo.spec.file.document import KeyPath, Mistake, parse_yaml
 from hpo.spec.file.urls import is_url, without_secrets
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.words import shown
 
 FROM = "model.from"
+TEACHER_FROM = "compression.teacher.from"
+# The sections that may name trained models, or values of a leaf that does.
+_SECTIONS = ("model", "compression", "space", "search")
 # A folder of a trained model has these files.
 _FILES = ("metrics.json", "spec.yaml")
+
+
+class TrialOf(Spec):
+    """A trial of a study, whose weights `search.keep_weights` has kept."""
+
+    study: str
+    """The name of the study, in the same storage."""
+    trial: Annotated[int, Field(ge=0)] | None = None
+    """The number of the trial; the best one if left out."""
+
+
+def _without_secrets(named: Any) -> Any:
+    return without_secrets(named) if isinstance(named, str) else named
+
+
+# Checked as a whole, because of a union nobody learns which of its parts refuses a text, and why.
+ModelName: Any = Annotated[str | TrialOf | None, AfterValidator(_without_secrets)]
 
 
 class Pretrained(Spec):
@@ -26,12 +49,13 @@ class Pretrained(Spec):
     # Written so, because `from` is a word of Python's own.
     __annotations__ = {
         "from": Annotated[
-            Annotated[str, AfterValidator(without_secrets)] | None,
+            ModelName,
             Mark.HOST,
             Field(
                 default=None,
-                description="A folder that hpo train wrote, or its URL: the model starts from its "
-                "weights, with a new head where the classes differ.",
+                description="A folder that hpo train wrote, its URL, or a trial: {study: NAME, "
+                "trial: 7}. The model starts from its weights, with a new head where the classes "
+                "differ.",
             ),
         ]
     }
@@ -42,11 +66,45 @@ def folder_of(model: Any) -> Any:
     return getattr(model, "from", None)
 
 
+def named_trials(document: Mapping[str, Any]) -> dict[KeyPath, TrialOf]:
+    """The trials that a spec names as trained models, by where its document does so.
+
+    They stand at `model.from` and `compression.teacher.from`, or among the values of these leaves
+    in `space` and `search.start`, also within a whole `model`.
+    """
+    found = {}
+    for path, value in _mappings({name: document.get(name) for name in _SECTIONS}, ()):
+        if leaf_of(path) is not None and "study" in value:
+            found[path] = TrialOf.model_validate(value)
+    return found
+
+
+def leaf_of(path: KeyPath) -> str | None:
+    """The leaf whose value stands at a place of a document; None for one that names no model."""
+    text = ".".join(key for key in path if isinstance(key, str) and key not in ("choice", "value"))
+    for leaf in (FROM, TEACHER_FROM):
+        is_condition = text.startswith("space.") and text.endswith(f".when.{leaf}")
+        if is_condition or text in (leaf, f"space.{leaf}", f"search.start.{leaf}"):
+            return leaf
+    return None
+
+
+def _mappings(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Each mapping within a plain value and where it stands, outer ones first."""
+    if isinstance(value, Mapping):
+        yield at, value
+    parts = enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, inner in value.items() if isinstance(value, Mapping) else parts:
+        yield from _mappings(inner, (*at, key))
+
+
 def named_folders(model: Any, space: SearchSpace) -> tuple[str, ...]:
     """All folders from whose weights the trials of a space start, as they are written."""
-    dimension = space.by_path.get(FROM)
-    tried = getattr(dimension.distribution, "values", ()) if dimension else ()
-    names = [folder_of(model), *tried]
+    names = [folder_of(model)]
+    for path in (FROM, "model"):
+        dimension = space.by_path.get(path)
+        for value in getattr(dimension.distribution, "values", ()) if dimension else ():
+            names.append(value.get("from") if isinstance(value, Mapping) else value)
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 

@@ -10,7 +10,13 @@ from hpo.errors import SpecError
 from hpo.spec.load import load_document
 from hpo.spec.marks import Mark, mark_of
 from hpo.spec.sections.models.images import Cnn
-from hpo.spec.sections.models.pretrained import folder_mistakes, folder_of, named_folders
+from hpo.spec.sections.models.pretrained import (
+    TrialOf,
+    folder_mistakes,
+    folder_of,
+    named_folders,
+    named_trials,
+)
 from hpo.spec.sections.models.tables import Mlp
 from tests.documents import SMALL
 
@@ -93,3 +99,48 @@ def test_check_tells_the_line_of_a_folder_that_is_not_there(base, hpo):
 def test_a_spec_that_cannot_be_read_is_left_to_the_weights(base, spec):
     (base / "base" / "spec.yaml").write_text(spec)
     assert mistakes(load_document(document(**{"from": "base"}), base)) == []
+
+
+def test_trials_are_found_wherever_a_spec_names_one_as_a_model():
+    first, best = {"study": "digits", "trial": 7}, {"study": "digits"}
+    named = {
+        "model": {"name": "mlp", "from": first, "width": {"from": best}},
+        "compression": {"teacher": {"from": best}},
+        "space": {
+            "model.from": {"choice": [None, "base", best]},
+            "model": {"choice": [{"name": "cnn"}, {"name": "mlp", "from": first}]},
+            "compression.teacher.weight": {"float": [0, 1], "when": {"model.from": [first]}},
+            "args.model.from": {"choice": [best]},
+        },
+        "search": {"start": [{}, {"model.from": best}], "from": best},
+        "data": {"from": best},
+    }
+    assert named_trials(named) == {
+        ("model", "from"): TrialOf(**first),
+        ("compression", "teacher", "from"): TrialOf(**best),
+        ("space", "model.from", "choice", 2): TrialOf(**best),
+        ("space", "model", "choice", 1, "from"): TrialOf(**first),
+        ("space", "compression.teacher.weight", "when", "model.from", 0): TrialOf(**first),
+        ("search", "start", 1, "model.from"): TrialOf(**best),
+    }
+
+
+def test_a_trial_may_be_among_the_values_and_null_and_rules_go_on_as_before(base):
+    space = {
+        "model.from": {"choice": [None, "base", {"study": "digits"}]},
+        "model.dropout": {"float": [0.0, 0.3]},
+        "forbid": ["model.from == 'base' and model.dropout > 0.2"],
+    }
+    parts = {"compression": {"teacher": {"from": None}}, "space": space}
+    experiment = load_document({**document(**{"from": None}), **parts}, base)
+    assert folder_of(experiment.training.model) is None
+    assert named_folders(experiment.training.model, experiment.space) == ("base",)
+    assert mistakes(experiment) == []
+
+
+def test_a_folder_within_a_whole_model_is_looked_at_too(base):
+    models = [{"name": "mlp"}, {"name": "mlp", "from": "bass"}]
+    experiment = load_document({**document(), "space": {"model": {"choice": models}}}, base)
+    assert mistakes(experiment) == [
+        "model.from: 'bass' is not there: give a folder that hpo train wrote"
+    ]
