@@ -26,6 +26,7 @@ from hpo.study.log.lineage import Segment
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.trust import check_exported
 from hpo.trial import TrialState
+from tests.checkout import ROOT
 
 TODAY = date(2025, 11, 22)
 
@@ -238,6 +239,23 @@ def test_depth_and_width_are_exported_as_widths(spec):
     assert not {"depth", "width"} & exported["model"].keys()
     again = experiment_from_document(exported, Path())
     assert again.training.model.widths == fill(experiment.training, hparams, 1).model.widths
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_trial_of_every_shipped_config_can_be_exported_and_trained(path):
+    experiment = load_experiment(path)
+    hparams = experiment.space.draw(np.random.default_rng(1))
+
+    lineage = (Segment(1, 0, hparams),)
+    text = dump_spec(training_document(experiment, lineage, NOTHING, path.parent))
+
+    again = experiment_from_document(parse_yaml(text, "").values, path.parent)
+    found, expected = (
+        # An exported spec names the hash of code, too.
+        one.model_dump(exclude={"data": {"dataset"}})
+        for one in (again.training, fill(experiment.training, hparams, 1))
+    )
+    assert found == expected
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1000))

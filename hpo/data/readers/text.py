@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.data.files import opened, read_bytes
 from hpo.data.head import Head
+from hpo.data.readers.encodings import text_in
 from hpo.data.source import Source
-from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec, TextFile
 
 if TYPE_CHECKING:
@@ -57,13 +56,6 @@ def head(path: Path, section: DataSpec) -> Head:
 
 
 def _decoded(path: Path, data: bytes, spec: TextFile, *, is_whole: bool) -> str:
-    try:
-        text = codecs.getincrementaldecoder(spec.encoding)().decode(data, is_whole)
-    except UnicodeError as error:
-        start = error.start if isinstance(error, UnicodeDecodeError) else 0
-        line = data[:start].decode(spec.encoding, "ignore").count("\n") + 1
-        raise DataError(
-            f"{path}:{line}: is not {spec.encoding}: correct data.dataset.encoding, or write "
-            "tokens: bytes."
-        ) from None
+    cure = ", or write tokens: bytes"
+    text = text_in(path, data, spec.encoding, is_whole=is_whole, cure=cure)
     return text.removeprefix(_BYTE_ORDER_MARK)

@@ -45,6 +45,15 @@ def test_a_text_of_another_encoding_is_refused_with_its_line_where_it_is_read_an
     assert "a.txt:3: is not utf-8" in mistake.text
 
 
+def test_utf_16_that_the_spec_does_not_name_is_no_text_between_zeros(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(TEXT.encode("utf-16-be"))
+    says = (
+        r"a\.txt: looks like utf-16-be: write data\.dataset\.encoding: utf-16-be, or write tokens"
+    )
+    with pytest.raises(DataError, match=says):
+        read_text(tmp_path / "a.txt", _spec())
+
+
 def test_a_check_tells_how_long_the_text_is(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("ß" * 10)
     assert inspect_data(_spec(), tmp_path, None).seen == "a.txt: a text of 10 characters"

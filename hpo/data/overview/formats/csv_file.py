@@ -79,7 +79,7 @@ def _bytes(path: Path) -> tuple[bytes, list[bytes], float]:
 
 def _texts(pieces: Sequence[bytes], dialect: Dialect) -> Iterator[str]:
     """The whole rows of each piece, which may begin and end within a quoted cell."""
-    for piece in pieces if dialect.encoding != "utf-16" else ():
+    for piece in pieces if not dialect.encoding.startswith("utf-16") else ():
         text = piece[: piece.rfind(b"\n") + 1].decode(dialect.encoding, "replace")
         start, width = 0, len(dialect.first)
         for _ in range(_STARTS):

@@ -15,6 +15,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 from hpo.data.overview.formats.number_marks import NumberMarks, number_marks
+from hpo.data.readers.encodings import text_in, utf_16_of
 from hpo.data.readers.tables.numbers import plain_numbers
 from hpo.data.readers.tables.table import EMPTY_WORDS, is_number, looks_like_data
 from hpo.errors import DataError
@@ -127,8 +128,8 @@ def decoded(path: Path, data: bytes, *, is_whole: bool) -> tuple[str, str]:
     Raises:
         DataError: for a file that is no text.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16", data.decode("utf-16", "strict" if is_whole else "ignore")
+    if (found := utf_16_of(data)) is not None:
+        return found, text_in(path, data, found, is_whole=is_whole)
     if b"\0" in data[:4096]:
         raise DataError(f"{path}: is no text, so no table in a format that hpo init knows.")
     body = data if is_whole else data[: data.rfind(b"\n") + 1] or data

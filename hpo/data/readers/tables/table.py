@@ -17,6 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hpo.data.readers.encodings import check_utf_16, text_in
 from hpo.data.readers.tables.numbers import has_marks, marks_hint, plain_numbers
 from hpo.errors import DataError, cut
 from hpo.registry import READERS
@@ -393,15 +394,7 @@ def in_utf8(path: Path, data: bytes, encoding: str, *, is_whole: bool = True) ->
     """
     if codecs.lookup(encoding).name == "utf-8":
         return data
-    try:
-        text = codecs.getincrementaldecoder(encoding)().decode(data, is_whole)
-        return text.encode()
-    except UnicodeError as error:
-        start = error.start if isinstance(error, UnicodeDecodeError) else 0
-        line = data[:start].decode(encoding, "ignore").count("\n") + 1
-        raise DataError(
-            f"{path}:{line}: is not {encoding}: correct data.dataset.encoding."
-        ) from None
+    return text_in(path, data, encoding, is_whole=is_whole).encode()
 
 
 class _Bytes(io.RawIOBase):
@@ -433,6 +426,7 @@ def table_text(path: Path, data: bytes | memoryview, skip: int) -> bytes | memor
     Raises:
         DataError: for data that are empty, or not UTF-8.
     """
+    check_utf_16(path, data, "utf-8")
     if _is_blank(path, data):
         raise DataError(f"{path}: is empty: it needs a header and one row an example.")
     start = len(_BYTE_ORDER_MARK)

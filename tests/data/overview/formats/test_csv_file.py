@@ -49,6 +49,7 @@ def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
         ("t.csv", "text,y\n很快,1\n好吃,0\n".encode("gbk"), {"encoding": "gb18030"}),
         ("t.csv", "text,y\ncafé,1\nthé,0\n".encode("latin-1"), {"encoding": "cp1252"}),
         ("t.csv", "text,y\nж,1\nю,0\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("t.csv", "text,y\nж,1\nю,0\n".encode("utf-16-le"), {"encoding": "utf-16-le"}),
     ],
 )
 def test_a_spec_says_how_a_file_is_written(name, data, dataset, tmp_path):

@@ -389,9 +389,13 @@ def test_a_table_may_have_any_encoding(tmp_path, encoding, name):
             r"t\.csv:3: is not gbk: correct data\.datas",
         ),
         ("a,y\n1,2\n3".encode("utf-16-le")[:-1], "utf-16-le", r"t\.csv:3: is not utf-16-le"),
+        ("a,y\n1,2\n".encode("utf-16"), "utf-8", r"t\.csv: looks like utf-16: write .*: utf-16\."),
+        ("a,y\n1,2\n".encode("utf-16-le"), "utf-8", r"t\.csv: looks like utf-16-le: write data"),
+        ("一,y\n一,2\n".encode("utf-16-le"), "utf-16", r"encoding: utf-16-le\."),
+        ("a,y\n1,2\n".encode("utf-16-be"), "utf-16-le", r"encoding: utf-16-be\."),
     ],
 )
-def test_a_byte_of_another_encoding_is_told_with_its_line(tmp_path, data, encoding, told):
+def test_data_of_another_encoding_are_refused_by_line_or_encoding(tmp_path, data, encoding, told):
     with pytest.raises(DataError, match=told):
         read(tmp_path, data, encoding=encoding)
 

@@ -23,6 +23,7 @@ from hpo.data.readers.tables.table import number_text
 from hpo.data.readers.tables.typed.building import TableBuilder
 from hpo.data.readers.tables.typed.files import check_names, dropped_names, head_of
 from hpo.data.source import Source
+from hpo.data.transforms.features import first_twice
 from hpo.errors import DataError, cut
 from hpo.spec.sections.data import DataSpec, TableFile
 from hpo.spec.words import shown
@@ -124,18 +125,41 @@ def _objects(path: Path, stream: BinaryIO, most: int | None = None) -> Iterator[
 def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
     where = f"{path}:{line}"
     try:
-        found = json.loads(text.decode("utf-8-sig"))
+        found = _DECODER.decode(text.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise DataError(f"{where}: is not UTF-8: save the file as UTF-8.") from None
+        raise _no_utf_8(where) from None
     except RecursionError:
         raise DataError(f"{where}: is too deep: write an object of plain values.") from None
+    except _RepeatedKeyError as error:
+        key = shown(error.args[0])
+        raise DataError(f"{where}: has the key {key} twice: write each key once.") from None
     except ValueError as error:
+        if b"\0" in text:  # as in UTF-16
+            raise _no_utf_8(where) from None
         why = cut(str(error), 100)
         cure = "write one JSON object a line"
         raise DataError(f"{where}: is not JSON ({why}): {cure}.") from None
     if not isinstance(found, dict):
         raise DataError(f"{where}: holds {_kind(found)}: write one JSON object a line.")
     return found
+
+
+def _no_utf_8(where: str) -> DataError:
+    return DataError(f"{where}: is not UTF-8: save the file as UTF-8.")
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice, of which Python would keep the last."""
+
+
+def _with_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedKeyError(first_twice([name for name, _ in pairs]))
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_with_different_keys)
 
 
 def _put(

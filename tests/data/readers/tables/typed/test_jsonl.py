@@ -101,6 +101,8 @@ def test_words_for_missing_cells_and_rows_without_a_target_are_as_for_csv(tmp_pa
         ('{"a": 1' + "0" * 400 + ', "y": 1}\n{"a": 1, "y": 2}', r"t\.jsonl:1: column 'a' is infi"),
         ('{"a": 1' + "0" * 9999 + ', "y": 1}\n', r"t\.jsonl:1: is not JSON \("),
         ("[" * 100_000, r"t\.jsonl:1: is too deep: write an object of plain values"),
+        ('{"a": 1}\n'.encode("utf-16-le"), r"t\.jsonl:1: is not UTF-8: save the file as UTF-8"),
+        ('{"a": 1, "y": 0, "a": 2}\n', r"t\.jsonl:1: has the key 'a' twice: write each key once"),
         (b'{"a": "\xff"}\n', r"t\.jsonl:1: is not UTF-8: save the file as UTF-8"),
         ("\n\n", r"t\.jsonl: has no row: write one JSON object a line"),
         (
