@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hpo.trained.model import Model
 
 _LINE_SECONDS = 10.0
+_MOST_BATCH = 10**9
 
 
 def _local(place: str) -> Path:
@@ -106,7 +107,9 @@ def predict(
     raw: Annotated[
         bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
     ] = False,
-    batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
+    batch: Annotated[
+        str, typer.Option(help="Rows in memory at once: auto, as many as fit, or a number.")
+    ] = "auto",
     prompt: Annotated[
         str | None,
         typer.Option(help="A text for a language model to go on with, instead of DATA."),
@@ -132,6 +135,7 @@ def predict(
         raise HpoError("--json: standard output has the answers: give them a file with -o FILE.")
     from hpo.trained.writing import ENDINGS, check_out
 
+    at_once = _batch_of(batch)
     check_out(out, replace=force, endings=(*ENDINGS, ".txt"))
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
@@ -147,8 +151,23 @@ def predict(
     elif data is None or prompt is not None:
         raise HpoError(f"{model}: answers for rows: give a file of new data, and no --prompt.")
     else:
-        told = _answer(loaded, data, out, score=score, raw=raw, batch=batch, watch=watch)
+        told = _answer(loaded, data, out, score=score, raw=raw, batch=at_once, watch=watch)
     _tell(told, out, as_json=as_json)
+
+
+def _batch_of(text: str) -> int | None:
+    """The rows that `--batch` asks for; None for as many as fit.
+
+    Raises:
+        HpoError: for another text.
+    """
+    if text == "auto":
+        return None
+    if text.isascii() and text.isdecimal() and 0 < (rows := int(text[:12])) <= _MOST_BATCH:
+        return rows
+    from hpo.spec.words import shown
+
+    raise HpoError(f"--batch {shown(text)}: is no number of rows: give auto, or 1 or more.")
 
 
 class Writing(NamedTuple):
@@ -170,19 +189,22 @@ def _answer(
     *,
     score: bool,
     raw: bool,
-    batch: int,
+    batch: int | None,
     watch: Watch | None,
 ) -> dict[str, Any]:
     """Answer for rows, and give what there is to tell."""
+    from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.predict import answers, read_new
     from hpo.trained.writing import check_columns_out, write_answers
 
     check_columns_out(out, are_masks=model.description.task == "segmentation")
-    new = read_new(model, data, with_target=score)
+    with told_where_exhausted(data, "its rows were read"):
+        new = read_new(model, data, with_target=score)
     if watch:
         for note in new.notes:
             stderr().print(note, markup=False, highlight=False, soft_wrap=True)
-    found = model.score(new.source) if score else None
+    with told_where_exhausted(data, "its rows were judged, 512 at once as in training"):
+        found = model.score(new.source) if score else None
     look = watch(new.rows, "row") if watch else _nothing
     write_answers(out, answers(model, new, batch, look, is_raw=raw))
     return {"rows": new.rows, "notes": [*new.notes], "score": found}

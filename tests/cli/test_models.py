@@ -53,6 +53,20 @@ def test_standard_output_has_the_answers_alone(hpo, folder):
     assert result.err.startswith("score: ")
 
 
+def test_a_batch_of_any_size_gives_the_same_answers(hpo, folder):
+    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
+    whole = hpo(*words)
+    assert whole.out.count("\n") == 121
+    assert hpo(*words, "--batch", "auto").out == hpo(*words, "--batch", "7").out == whole.out
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "", "1.5", "9" * 40])
+def test_what_is_no_number_of_rows_is_refused(hpo, folder, text):
+    result = hpo("predict", str(folder / "model"), str(folder / "new.csv"), f"--batch={text}")
+    told = f"--batch '{text}': is no number of rows: give auto, or 1 or more."
+    assert (result.code, result.err.strip()) == (2, told)
+
+
 def test_chances_are_raw_where_they_are_asked_for(hpo, folder):
     words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
     told, raw = (hpo(*words, *more).out.splitlines() for more in ((), ("--raw",)))
