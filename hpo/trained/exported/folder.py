@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from hpo.trained.exported.integers import Kept
 
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
-TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
+TABLES_FILE, TEXTS_FILE = "tables.py", "texts.py"
+REQUIREMENTS_FILE = "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
 # What the leaves of `data.text` need beside these.
 _LIBRARIES = (
@@ -44,7 +45,10 @@ _LIBRARIES = (
     ("reduce", "lemma", "simplemma>=2.0"),
 )
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
-_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
+_FILES = {
+    *(MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE),
+    *(TABLES_FILE, TEXTS_FILE, REQUIREMENTS_FILE),
+}
 
 
 class Exported(NamedTuple):
@@ -197,6 +201,8 @@ def _texts_of(model: Answering) -> dict[str, str]:
         SCRIPT_FILE: _script("language.py" if is_language else SCRIPT_FILE),
         REQUIREMENTS_FILE: _REQUIREMENTS + "".join(f"{line}\n" for line in needed),
     }
+    if not is_language and (schema["series"] or not schema["type"]):
+        found[TABLES_FILE] = _script(TABLES_FILE)
     if fits or schema.get("cut") == "bpe":
         found[TEXTS_FILE] = _script(TEXTS_FILE)
     return found
@@ -264,6 +270,7 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
+        "untrained": [_untrained(model, place) for place in range(len(told.features.texts))],
         "text_inputs": text_inputs(model),
         "series": None if series is None else _series_schema(model, series),
         "type": told.features.type,
@@ -271,6 +278,21 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",
         "missing": sorted({*EMPTY_WORDS, *words}),
     }
+
+
+def _untrained(model: Answering, place: int) -> list[list[str]]:
+    """The categories of a text column that no training row has, as each of the members says.
+
+    Members that say the same are listed once, and those for which any category is as good are not.
+    """
+    values = model.description.features.texts[place].values
+    found: dict[tuple[str, ...], None] = {}
+    for member in model.members:
+        known = member.data.transform.known_categories(place)
+        if known is not None and values is not None:
+            have = {*known.tolist()}
+            found[tuple(text for code, text in enumerate(values) if code not in have)] = None
+    return [[*texts] for texts in found]
 
 
 def _series_schema(model: Answering, series: TableFile) -> dict[str, Any]:

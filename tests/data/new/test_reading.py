@@ -51,3 +51,22 @@ def test_a_file_of_another_program_is_not_read_as_text(tmp_path, name):
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: there is no such file: correct the path"):
         new_table(tmp_path / "none.csv", LIKE, ())
+
+
+@pytest.mark.parametrize("marks", [{}, {"thousands": ","}, {"header": False}])
+def test_blank_lines_of_a_column_are_rows_so_that_answers_keep_their_place(tmp_path, marks):
+    like = DataSpec.model_validate({"dataset": {"csv": "t.csv", "target": "y", **marks}})
+    head = "" if marks.get("header") is False else "\nnote\n"
+    (tmp_path / "new.csv").write_text(f"{head}good\n   \n\nbad\n\n'q'\n\n\n")
+    found = new_table(tmp_path / "new.csv", like, ["note", "column_1"])
+    cells = ["good", "   ", "", "bad", "", "'q'"]
+    assert [*found.frame.iloc[:, 0].fillna("")] == cells
+    lines = [int(found.rows[row].rpartition(":")[2]) for row in range(6)]
+    assert lines == [*range(1 + head.count("\n"), 7 + head.count("\n"))]
+
+
+def test_blank_lines_of_several_columns_are_no_rows(tmp_path):
+    (tmp_path / "new.csv").write_text("\ncode;size\n\n01;1.5\n\n\n02;2.5\n\n")
+    found = new_table(tmp_path / "new.csv", LIKE, ["code"])
+    assert found.frame["size"].tolist() == [1.5, 2.5]
+    assert found.rows[1] == f"{tmp_path / 'new.csv'}:7"

@@ -36,7 +36,7 @@ def test_the_rows_that_validate_are_compared(model: Model, churn: Path, tmp_path
     stored = json.loads((churn / "model" / "metrics.json").read_text())["metrics"]
     found = export_onnx(model, tmp_path / "out", source, 1e-5)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("model.onnx", "predict.py", "requirements.txt", "schema.json")
+        *("model.onnx", "predict.py", "requirements.txt", "schema.json", "tables.py")
     }
     assert found.rows == len(source) == 24
     assert found.difference < 1e-6
