@@ -20,6 +20,7 @@ from hpo.cli import (
     models,
     output,
     running,
+    serve,
     specs,
     studies,
 )
@@ -53,7 +54,7 @@ app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(running.compress)
 app.command()(models.predict)
-app.command()(models.serve)
+app.command()(serve.serve)
 app.command()(models.explain)
 app.command()(exports.export_model)
 app.command()(exports.bench)

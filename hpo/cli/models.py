@@ -155,6 +155,12 @@ def predict(
     _tell(told, out, as_json=as_json)
 
 
+def _show(notes: Sequence[str]) -> None:
+    """Print what the user should know of new data."""
+    for note in notes:
+        stderr().print(note, markup=False, highlight=False, soft_wrap=True)
+
+
 def _batch_of(text: str) -> int | None:
     """The rows that `--batch` asks for; None for as many as fit.
 
@@ -200,9 +206,7 @@ def _answer(
     check_columns_out(out, are_masks=model.description.task == "segmentation")
     with told_where_exhausted(data, "its rows were read"):
         new = read_new(model, data, with_target=score)
-    if watch:
-        for note in new.notes:
-            stderr().print(note, markup=False, highlight=False, soft_wrap=True)
+    _show(new.notes if watch else ())
     with told_where_exhausted(data, "its rows were judged, 512 at once as in training"):
         found = model.score(new.source) if score else None
     look = watch(new.rows, "row") if watch else _nothing
@@ -259,51 +263,6 @@ def _nothing(_: int) -> None:
     """Tells nothing."""
 
 
-def serve(
-    model: TrainedFolder,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; by default no other machine reaches it.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            help="Time for a request to arrive and for the model to be free.", min=0.1, max=86_400
-        ),
-    ] = 10.0,
-    device: Device = None,
-    trust_code: TrustModel = False,
-    quiet: Quiet = False,
-) -> None:
-    """Answer for rows over HTTP with MODEL, until Ctrl-C.
-
-    Example: hpo serve model/ --port 8000
-    """
-    if not host:
-        raise HpoError("--host '': is no address: give one, such as 127.0.0.1.")
-    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.serving.server import Server, curl_of, is_loopback, url_of
-    from hpo.trained.serving.service import Service
-
-    service = Service(load_answering(model, device, is_trusted=trust_code), rows, seconds)
-    try:
-        server = Server(service, host, port, seconds)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise HpoError(f"--port {port}: cannot listen at {host} ({why}): give another.") from None
-    with server:
-        if not quiet:
-            print_line(f"{model} answers at {url_of(server)}; Ctrl-C ends it.", is_stderr=True)
-            print_line(f"try: {curl_of(server)}", is_stderr=True)
-            if not is_loopback(host):
-                print_line(
-                    "Everybody who reaches this machine can ask: there is no password.",
-                    is_stderr=True,
-                )
-        server.serve_forever()
-
-
 def explain(
     model: TrainedFolder,
     data: Annotated[
@@ -345,17 +304,17 @@ def explain(
     if out is not None:
         check_folder(out, replace=force)
     console = stderr()
+    from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    new = rows_to_explain(loaded, data, (Path.cwd(), model.parent), data_home())
-    if not quiet:
-        for note in new.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
     watch = _counting("columns shuffled", is_quiet=quiet)
-    found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
+    with told_where_exhausted(model, "its answers were explained"):
+        new = rows_to_explain(loaded, data, (Path.cwd(), model.parent), data_home())
+        _show(() if quiet else new.notes)
+        found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):
         console.print(note, markup=False, highlight=False, soft_wrap=True)

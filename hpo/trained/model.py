@@ -204,10 +204,14 @@ class Model:
     @cached_property
     def blocks(self) -> Blocks:
         """The blocks in which rows go through the model; see `hpo.trained.blocks`."""
-        told, member = self.description, self.members[0]
-        size = bytes_of_row(self.outputs_of, member.weights, told.shape, told.type)
-        rows = rows_that_fit(size, self.program.platform)
+        rows = rows_that_fit(self.row_bytes, self.program.platform)
         return Blocks(self.outputs_of, rows, self.folder)
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """The bytes that a row takes in the widest layer; see `bytes_of_row`."""
+        told, weights = self.description, self.members[0].weights
+        return bytes_of_row(self.outputs_of, weights, told.shape, told.type)
 
     @cached_property
     def next_chances(self) -> Any:

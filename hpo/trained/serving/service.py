@@ -200,7 +200,7 @@ class Service:
 
     def _rows_of(self, body: bytes) -> list[Any]:
         try:
-            found = json.loads(body, parse_constant=_no_constant)
+            found = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             why = " ".join(str(error).split())
             raise RequestError(400, f"the body is no JSON ({why:.100}): send rows.") from None
@@ -243,6 +243,15 @@ class Service:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each of whose names stands there once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, count),) = Counter(name for name, _ in pairs).most_common(1)
+        raise RequestError(422, f"an object has {shown(name)} {count} times: send it once.")
+    return found
 
 
 def _check_row(row: Any, place: int) -> None:
