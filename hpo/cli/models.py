@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -74,10 +75,10 @@ TrainedFolder = Annotated[
     ),
 ]
 NewDataFile = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
         metavar="[DATA]",
-        help="The new data: a file, a folder of images, or a text to go on with.",
+        help="The new data: a file, a folder, their URL, or a text to go on with.",
         autocompletion=completion.files,
     ),
 ]
@@ -134,20 +135,22 @@ def predict(
 
     check_out(out, replace=force, endings=(*ENDINGS, ".txt"))
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
+    from hpo.trained.remote import local_data
 
     loaded = load_answering(model, device, is_trusted=trust_code)
+    there = None if data is None else local_data(data)
     watch = None if quiet else _telling
     if loaded.description.task == "language":
         from hpo.trained.kinds.text import language_model
 
         writing = Writing(prompt, length, temperature, seed)
         told = _go_on(
-            language_model(loaded, model), data, out, score=score, writing=writing, watch=watch
+            language_model(loaded, model), there, out, score=score, writing=writing, watch=watch
         )
-    elif data is None or prompt is not None:
+    elif there is None or prompt is not None:
         raise HpoError(f"{model}: answers for rows: give a file of new data, and no --prompt.")
     else:
-        told = _answer(loaded, data, out, score=score, raw=raw, batch=batch, watch=watch)
+        told = _answer(loaded, there, out, score=score, raw=raw, batch=batch, watch=watch)
     _tell(told, out, as_json=as_json)
 
 
@@ -285,7 +288,7 @@ def serve(
 def explain(
     model: TrainedFolder,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
             metavar="[DATA]",
             help="Rows with their targets; left out, the validation rows of the training.",
@@ -326,9 +329,13 @@ def explain(
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
+    from hpo.trained.remote import local_data
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    new = rows_to_explain(loaded, data, (Path.cwd(), model.parent), data_home())
+    there, folders = None if data is None else local_data(data), (Path.cwd(), model.parent)
+    # What code of the user's own prints is no part of the output.
+    with redirect_stdout(sys.stderr):
+        new = rows_to_explain(loaded, there, folders, data_home(), is_trusted=trust_code)
     if not quiet:
         for note in new.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -9,17 +9,24 @@ from hpo.data.corruptions import corrupted
 from hpo.data.load import load_data
 from hpo.data.new.validation import validation_rows
 from hpo.errors import HpoError
-from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.ensembles.ensemble import Answering, models_of
 from hpo.trained.load import data_fingerprint
+from hpo.trained.model import data_of_training
 from hpo.trained.predict import NewData, other_answers, read_new
 
 
 def rows_to_explain(
-    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering,
+    data: Path | None,
+    folders: Sequence[Path],
+    home: Path | None,
+    *,
+    is_trusted: bool = False,
 ) -> NewData:
     """The examples with targets in a file; without one, the validation rows of the training.
 
-    Paths in the spec of the model start at one of the `folders`; `home` has named data sets.
+    Paths in the spec of the model start at one of the `folders`; `home` has named data sets. A
+    function of the user's own that gave the rows runs if it `is_trusted`.
 
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
@@ -30,9 +37,9 @@ def rows_to_explain(
     if data is not None:
         return read_new(model, data, with_target=True)
     where = f"{model.folder}: give data with targets: hpo explain {model.folder} DATA"
-    spec = model.training.data
-    if spec.folds:
+    if model.training.data.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
+    spec = data_of_training(models_of(model)[0], is_trusted=is_trusted)
     why = ""
     for folder in folders:
         try:

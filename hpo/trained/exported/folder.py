@@ -27,7 +27,7 @@ from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
-from hpo.trained.model import BATCH, Model
+from hpo.trained.model import BATCH, Model, data_of_training
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
 
@@ -84,11 +84,17 @@ def check_extra(form: str) -> None:
 
 
 def rows_to_compare(
-    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering,
+    data: Path | None,
+    folders: Sequence[Path],
+    home: Path | None,
+    *,
+    is_trusted: bool = False,
 ) -> Source:
     """The examples of a file of new data, or else those that validate by the model's spec.
 
-    The spec's relative paths start at one of the `folders`.
+    The spec's relative paths start at one of the `folders`. A function of the user's own that gave
+    the rows runs if it `is_trusted`.
 
     Raises:
         HpoError: if there are none, or they are others than in the training.
@@ -97,10 +103,10 @@ def rows_to_compare(
         return text_in(language_model(model, model.folder), data)
     if data is not None:
         return read_new(model, data).source
-    why = "it names none"
+    spec, why = data_of_training(models_of(model)[0], is_trusted=is_trusted), "it names none"
     for folder in folders:
         try:
-            source = validation_rows(model.training.data, folder, home)
+            source = validation_rows(spec, folder, home)
         except DataError as error:
             why = str(error)
             continue
@@ -109,7 +115,7 @@ def rows_to_compare(
         why = "its columns or categories are not those of the training"
     raise HpoError(
         f"{model.folder}: the validation rows of its spec cannot be read ({why[:200]}): run this "
-        "where they are, or give rows of the same columns with --rows FILE."
+        "where they are, or give rows of the same columns with --rows DATA."
     )
 
 
