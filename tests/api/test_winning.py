@@ -138,12 +138,12 @@ def test_trials_start_from_kept_weights_as_from_their_folder_and_a_resumed_study
     hpo("train", "base.yaml", "-o", "base", "--quiet")
     for name, start in (("named", {"study": "flowers"}), ("written", "base")):
         (tmp_path / f"{name}.yaml").write_text(a_start(flowers, name, start))
-    checked = hpo("check", "named.yaml")
+    checked = hpo("check", "named.yaml", "--trial", "0")
     first = hpo("search", "named.yaml")
     hpo("search", "written.yaml", "--set", "search.trials=4")
     (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
 
-    assert checked.code == 0, checked.err
+    assert yaml.safe_load(checked.out)["model"]["from"]["study"] == "flowers"
     assert first.code == 0, first.err
     assert f"Trials start from trial {best} of flowers, in {folder}." in first.err
     assert folder.name.startswith(f"trial-{best}-")
