@@ -329,13 +329,11 @@ def explain(
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
-    from hpo.trained.remote import local_data
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    there, folders = None if data is None else local_data(data), (Path.cwd(), model.parent)
-    # What code of the user's own prints is no part of the output.
-    with redirect_stdout(sys.stderr):
-        new = rows_to_explain(loaded, there, folders, data_home(), is_trusted=trust_code)
+    folders = (Path.cwd(), model.parent)
+    with redirect_stdout(sys.stderr):  # of code of the user's own, which may print
+        new = rows_to_explain(loaded, data, folders, data_home(), is_trusted=trust_code)
     if not quiet:
         for note in new.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -13,17 +13,18 @@ from hpo.trained.ensembles.ensemble import Answering, models_of
 from hpo.trained.load import data_fingerprint
 from hpo.trained.model import data_of_training
 from hpo.trained.predict import NewData, other_answers, read_new
+from hpo.trained.remote import local_data
 
 
 def rows_to_explain(
     model: Answering,
-    data: Path | None,
+    data: str | Path | None,
     folders: Sequence[Path],
     home: Path | None,
     *,
     is_trusted: bool = False,
 ) -> NewData:
-    """The examples with targets in a file; without one, the validation rows of the training.
+    """The examples with targets in a file or at a URL; without one, the validation rows of the training.
 
     Paths in the spec of the model start at one of the `folders`; `home` has named data sets. A
     function of the user's own that gave the rows runs if it `is_trusted`.
@@ -35,7 +36,7 @@ def rows_to_explain(
     if kind is not None:
         raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
     if data is not None:
-        return read_new(model, data, with_target=True)
+        return read_new(model, local_data(data), with_target=True)
     where = f"{model.folder}: give data with targets: hpo explain {model.folder} DATA"
     if model.training.data.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
