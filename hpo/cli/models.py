@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -92,6 +92,10 @@ AnswersFile = Annotated[
         autocompletion=completion.files,
     ),
 ]
+OnUnknown = Annotated[
+    Literal["keep", "refuse"],
+    typer.Option(help="What becomes of rows with a category that no training row has."),
+]
 TrustModel = Annotated[
     bool, typer.Option("--trust-code", help="Run the code of your own that the model names.")
 ]
@@ -108,6 +112,7 @@ def predict(
         bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
     ] = False,
     batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
+    on_unknown: OnUnknown = "keep",
     prompt: Annotated[
         str | None,
         typer.Option(help="A text for a language model to go on with, instead of DATA."),
@@ -135,23 +140,34 @@ def predict(
 
     check_out(out, replace=force, endings=(*ENDINGS, ".txt"))
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.remote import local_data
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    there = None if data is None else local_data(data)
     watch = None if quiet else _telling
     if loaded.description.task == "language":
         from hpo.trained.kinds.text import language_model
 
         writing = Writing(prompt, length, temperature, seed)
         told = _go_on(
-            language_model(loaded, model), there, out, score=score, writing=writing, watch=watch
+            language_model(loaded, model), data, out, score=score, writing=writing, watch=watch
         )
-    elif there is None or prompt is not None:
+    elif data is None or prompt is not None:
         raise HpoError(f"{model}: answers for rows: give a file of new data, and no --prompt.")
     else:
-        told = _answer(loaded, there, out, score=score, raw=raw, batch=batch, watch=watch)
+        how = How(score, raw, batch, on_unknown == "refuse")
+        told = _answer(loaded, data, out, how, watch=watch)
     _tell(told, out, as_json=as_json)
+
+
+class How(NamedTuple):
+    """How a model answers for rows: judged or not, with raw chances, `batch` at once.
+
+    It may refuse rows with categories that no training row has.
+    """
+
+    is_judged: bool
+    is_raw: bool
+    batch: int
+    refuses_unknown: bool
 
 
 class Writing(NamedTuple):
@@ -167,33 +183,29 @@ Watch = Callable[[int, str], Callable[[int], None]]
 
 
 def _answer(
-    model: Answering,
-    data: Path,
-    out: Path,
-    *,
-    score: bool,
-    raw: bool,
-    batch: int,
-    watch: Watch | None,
+    model: Answering, data: str, out: Path, how: How, *, watch: Watch | None
 ) -> dict[str, Any]:
     """Answer for rows, and give what there is to tell."""
     from hpo.trained.predict import answers, read_new
+    from hpo.trained.remote import local_data
     from hpo.trained.writing import check_columns_out, write_answers
 
     check_columns_out(out, are_masks=model.description.task == "segmentation")
-    new = read_new(model, data, with_target=score)
+    new = read_new(model, local_data(data), with_target=how.is_judged)
+    if how.refuses_unknown and new.unknown:
+        told = new.unknown[0].removesuffix(": predicted without it.")
+        raise HpoError(f"{told}: correct it, or leave out --on-unknown refuse.")
     if watch:
-        for note in new.notes:
-            stderr().print(note, markup=False, highlight=False, soft_wrap=True)
-    found = model.score(new.source) if score else None
+        _print_notes(new.notes)
+    found = model.score(new.source) if how.is_judged else None
     look = watch(new.rows, "row") if watch else _nothing
-    write_answers(out, answers(model, new, batch, look, is_raw=raw))
+    write_answers(out, answers(model, new, how.batch, look, is_raw=how.is_raw))
     return {"rows": new.rows, "notes": [*new.notes], "score": found}
 
 
 def _go_on(
     model: Model,
-    data: Path | None,
+    place: str | None,
     out: Path,
     *,
     score: bool,
@@ -202,9 +214,10 @@ def _go_on(
 ) -> dict[str, Any]:
     """Judge a text or go on with it, and give what there is to tell."""
     from hpo.trained.kinds.text import prompt_in, text_score, written
+    from hpo.trained.remote import local_data
     from hpo.trained.writing import check_text_out, write_text
 
-    prompt = writing.prompt
+    prompt, data = writing.prompt, None if place is None else local_data(place)
     if (data is None) == (prompt is None):
         raise HpoError(f"{model.folder}: goes on with a text: give a file, or --prompt TEXT.")
     if score:
@@ -234,6 +247,11 @@ def _tell(told: dict[str, Any], out: Path, *, as_json: bool) -> None:
         print_line(f"score: {metrics_text(score)}", is_stderr=str(out) == "-" and count is not None)
     if str(out) != "-" and count is not None:
         print_line(f"{count_text(count, 'row' if 'rows' in told else 'token')} -> {out}")
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        stderr().print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _nothing(_: int) -> None:
@@ -325,23 +343,21 @@ def explain(
 
     if out is not None:
         check_folder(out, replace=force)
-    console = stderr()
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    folders = (Path.cwd(), model.parent)
     with redirect_stdout(sys.stderr):  # of code of the user's own, which may print
-        new = rows_to_explain(loaded, data, folders, data_home(), is_trusted=trust_code)
+        starts = (Path.cwd(), model.parent)
+        new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
     if not quiet:
-        for note in new.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        _print_notes(new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
     found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        _print_notes([note])
     if as_json:
         print_json(plain)
     else:

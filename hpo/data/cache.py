@@ -44,7 +44,7 @@ from hpo.spec.sections.columns import Columns, Reduce, Text
 from hpo.spec.sections.data import CsvFile, DataSpec, TableFile
 
 # Raise it with every change to the results of reading, splitting or scaling.
-VERSION = 2
+VERSION = 3
 # Raise it with every change to the notes about data: earlier entries are then prepared again.
 NOTES = 1
 

@@ -188,6 +188,7 @@ def metrics_document(folder: Path) -> dict[str, Any]:
     Raises:
         HpoError: for a folder that `hpo train` has not written.
     """
+    check_no_export(folder)
     try:
         text = (folder / METRICS_FILE).read_text(encoding="utf-8")
         document: dict[str, Any] = _a(dict, json.loads(text))
@@ -212,6 +213,19 @@ def read_spec(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
     return values
+
+
+def check_no_export(folder: Path) -> None:
+    """Refuse what `hpo export-model` has written, which other programs run.
+
+    Raises:
+        HpoError: for such a folder.
+    """
+    if (folder / "model.onnx").is_file() and (folder / "predict.py").is_file():
+        raise HpoError(
+            f"{folder}: is an export, which answers without hpo: run `python "
+            f"{folder / 'predict.py'} new.csv`, or give the folder that hpo train wrote."
+        )
 
 
 def _unreadable(folder: Path) -> HpoError:

@@ -45,7 +45,7 @@ from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.kinds.tokens import token_rows
-from hpo.trained.load import TrainedModel, metrics_document, read_spec
+from hpo.trained.load import TrainedModel, check_no_export, metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
     ENSEMBLE_FILE,
@@ -239,6 +239,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             f"{folder}: holds an ensemble: give the folder of one of its models, below "
             f"{folder / MEMBERS_FOLDER}."
         )
+    check_no_export(folder)
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
     fits = {name: _fit(folder, name, training, description) for name in _fit_names(folder)}

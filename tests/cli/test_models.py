@@ -53,6 +53,21 @@ def test_standard_output_has_the_answers_alone(hpo, folder):
     assert result.err.startswith("score: ")
 
 
+def test_rows_with_new_categories_are_refused_where_that_is_asked_for(hpo, folder, tmp_path):
+    out = tmp_path / "out.csv"
+    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-o", str(out))
+    result = hpo(*words, "--on-unknown", "refuse")
+    assert result.code == 2
+    assert "'city': 2 rows with a category that no training row has, such as 'Paris': corr" in (
+        result.err
+    )
+    assert not out.exists()
+    table = pd.read_csv(folder / "new.csv").replace("Paris", "Oslo")
+    table.to_csv(tmp_path / "new.csv", index=False)
+    words = ("predict", str(folder / "model"), str(tmp_path / "new.csv"), "-o", str(out))
+    assert hpo(*words, "--on-unknown", "refuse", "-q").code == 0
+
+
 def test_chances_are_raw_where_they_are_asked_for(hpo, folder):
     words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
     told, raw = (hpo(*words, *more).out.splitlines() for more in ((), ("--raw",)))

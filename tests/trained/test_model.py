@@ -51,7 +51,7 @@ def test_a_linear_model_answers_as_scikit_learn_does_from_the_same_rows(
     words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
     encoder = make_column_transformer((scaled, numbers), (words, ["city"]))
     encoder.fit(table.iloc[np.sort(rows_of(an_experiment(churn), "train"))])
-    weights = read_weights(churn / "model", "model").arrays
+    weights = read_weights(churn / "model", "model").runs[""]
     kernel, bias = weights["params/head/kernel"], weights["params/head/bias"]
     odds = np.exp(encoder.transform(table) @ kernel + bias)
     expected = odds / odds.sum(1, keepdims=True)

@@ -24,7 +24,7 @@ def rows_to_explain(
     *,
     is_trusted: bool = False,
 ) -> NewData:
-    """The examples with targets in a file or at a URL; without one, the validation rows of the training.
+    """The examples with targets at a path or URL; without one, the rows that validated.
 
     Paths in the spec of the model start at one of the `folders`; `home` has named data sets. A
     function of the user's own that gave the rows runs if it `is_trusted`.

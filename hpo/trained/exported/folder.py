@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.new.table import training_ranges
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
@@ -277,6 +278,7 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
         "untrained": [_untrained(model, place) for place in range(len(told.features.texts))],
+        "ranges": training_ranges(told.features, [one.data.transform for one in model.members]),
         "text_inputs": text_inputs(model),
         "series": None if series is None else _series_schema(model, series),
         "type": told.features.type,
