@@ -29,6 +29,7 @@ from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.programs.memory import bytes_of_row
 from hpo.engine.training.compression.packing import leaves
 from hpo.engine.training.ensemble import answering, mean_on_test, metrics_on
 from hpo.engine.training.targets.sums import targets_of
@@ -42,6 +43,7 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.data import DataSpec, TableFile, TextFile
 from hpo.spec.words import shown
+from hpo.trained.blocks import Blocks, rows_that_fit
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.kinds.tokens import token_rows
@@ -64,10 +66,8 @@ _UNROUNDED = Weights()
 # What arrays and numbers raise that hpo has not written.
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError)
 _MOST_TEMPERATURE = sys.float_info.max  # which a whole number of JSON may be above
-# Rows that go through a model at once, as in the evaluation of a training.
-BATCH = 512
-# XLA multiplies a single row in another order, so that its last bits would differ.
-LEAST_BATCH = 16
+# Rows that go through a model at once in the evaluation of a training, whose metrics are told.
+JUDGED_ROWS = 512
 
 
 class Member(NamedTuple):
@@ -133,24 +133,24 @@ class Model:
             )
         return np.pad(x, [(0, 0), (0, shape[0] - x.shape[1])])
 
-    def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
+    def predictions(self, source: Source, rows: int | None = None) -> np.ndarray:
         """Probabilities, or values in the targets' units, float64 `[N, ..., K]`.
 
-        They do not depend on `batch`, the rows that go through the model at once. Probabilities
+        `rows` go through the model at once, by default as many as fit: see `blocks`. Probabilities
         are those of the network, without the temperature.
         """
-        return self.mean_of(self.features_of(source), batch)
+        return self.mean_of(self.features_of(source), rows)
 
     def features_of(self, source: Source) -> list[np.ndarray]:
         """The features of some examples, as each of the members takes them."""
         return [self.features(member, source) for member in self.members]
 
-    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+    def mean_of(self, features: Sequence[np.ndarray], rows: int | None = None) -> np.ndarray:
         """The predictions for features, of each member its own; see `predictions`."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
         for member, x in zip(self.members, features, strict=True):
-            outputs = self.outputs(member, x, batch).astype(np.float64)
+            outputs = self.outputs(member, x, rows).astype(np.float64)
             total = total + kind.predictions(outputs, member.data)
         found: np.ndarray = total / len(self.members)
         return found
@@ -202,6 +202,14 @@ class Model:
         return answering(self.program, self.training)
 
     @cached_property
+    def blocks(self) -> Blocks:
+        """The blocks in which rows go through the model; see `hpo.trained.blocks`."""
+        told, member = self.description, self.members[0]
+        size = bytes_of_row(self.outputs_of, member.weights, told.shape, told.type)
+        rows = rows_that_fit(size, self.program.platform)
+        return Blocks(self.outputs_of, rows, self.folder)
+
+    @cached_property
     def next_chances(self) -> Any:
         """The compiled function from a member's weights, a row of tokens `[1, T]` and a place in it
         to the chances of the next token.
@@ -215,16 +223,13 @@ class Model:
 
         return chances
 
-    def outputs(self, member: Member, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
-        """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`."""
-        parts, batch = [], max(batch, LEAST_BATCH)
-        for start in range(0, len(x), batch):
-            some = x[start : start + batch]
-            # Batches of one shape are compiled once.
-            padding = batch - len(some)
-            padded = np.pad(some, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-            parts.append(jax.device_get(self.outputs_of(member.weights, padded))[: len(some)])
-        return np.concatenate(parts)
+    def outputs(self, member: Member, x: np.ndarray, rows: int | None = None) -> np.ndarray:
+        """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`.
+
+        Raises:
+            DeviceError: where the memory is too small for a single row.
+        """
+        return self.blocks.outputs(member.weights, x, rows)
 
 
 def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = False) -> Model:

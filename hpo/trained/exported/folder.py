@@ -21,14 +21,14 @@ from hpo.engine.training.metrics.temperature import tempered
 from hpo.errors import DataError, ExportError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile, TextFile
 from hpo.trained.answers import answer_names
-from hpo.trained.ensembles.ensemble import Answering, Ensemble, models_of
+from hpo.trained.ensembles.ensemble import Answering, Ensemble, block_rows, models_of
 from hpo.trained.exported import standalone
 from hpo.trained.exported.comparing import Metrics, compared
 from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
-from hpo.trained.model import BATCH, Model, data_of_training
+from hpo.trained.model import Model, data_of_training
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
 
@@ -158,10 +158,10 @@ def export_onnx(
     check_free(folder, _FILES, is_replaced=is_replaced)
     slim = _slim(model)
     data = onnx_model(slim, precision, slim.features_of(source)).SerializeToString()
-    engine, cells = session(data), cells_of(source, model)
+    engine, cells, at_once = session(data), cells_of(source, model), block_rows(model)
 
     def export(rows: slice) -> np.ndarray:
-        return answers(engine, {name: one[rows] for name, one in cells.items()}, BATCH)
+        return answers(engine, {name: one[rows] for name, one in cells.items()}, at_once)
 
     told = compared(model, source, export, tolerance, precision, is_judged=is_judged)
     texts = _texts_of(model)
@@ -242,11 +242,11 @@ def export_stablehlo(
     data = stablehlo(slim)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
-    x = model.features_of(source)[0]
+    x, at_once = model.features_of(source)[0], block_rows(model)
 
     def answers(rows: slice) -> np.ndarray:
-        starts = range(rows.start, rows.stop, BATCH)
-        parts = [np.asarray(call(x[start : min(start + BATCH, rows.stop)])) for start in starts]
+        starts = range(rows.start, rows.stop, at_once)
+        parts = [np.asarray(call(x[start : min(start + at_once, rows.stop)])) for start in starts]
         return np.concatenate(parts)
 
     told = compared(model, source, answers, tolerance, "float32", is_judged=is_judged)
