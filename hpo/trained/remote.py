@@ -52,7 +52,9 @@ def local_data(place: str | Path) -> Path:
         _check_secrets(text, "the URL of the data")
         return copy_of(text, text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) and not Path(place).exists():
-        raise HpoError(f"{text}: a path has lost a slash of this URL: give the URL as a text.")
+        raise HpoError(
+            f"{text}: is a URL that lacks a slash, as in a Path: give it as a text, with //."
+        )
     return Path(place)
 
 

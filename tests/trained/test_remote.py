@@ -248,5 +248,5 @@ def test_a_url_of_data_that_cannot_be_read_is_one_sentence(memory: Any) -> None:
         local_data("memory://bucket/none.csv")
     with pytest.raises(HpoError, match=r"^the URL of the data: holds a password or key"):
         local_data("https://me:secret@example.org/new.csv")
-    with pytest.raises(HpoError, match=r"^https:/example\.org/a\.csv: a path has lost a slash"):
+    with pytest.raises(HpoError, match=r"^https:/example\.org/a\.csv: is a URL that lacks a slash"):
         local_data(Path("https://example.org/a.csv"))
