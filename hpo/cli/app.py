@@ -19,6 +19,7 @@ from hpo.cli import (
     init,
     models,
     output,
+    predict,
     running,
     serve,
     specs,
@@ -53,7 +54,7 @@ app.command()(studies.export)
 app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(running.compress)
-app.command()(models.predict)
+app.command()(predict.predict)
 app.command()(serve.serve)
 app.command()(models.explain)
 app.command()(exports.export_model)

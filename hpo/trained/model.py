@@ -41,13 +41,13 @@ from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.quantisation import Weights
-from hpo.spec.sections.data import TableFile, TextFile
+from hpo.spec.sections.data import DataSpec, TableFile, TextFile
 from hpo.spec.words import shown
 from hpo.trained.blocks import Blocks, rows_that_fit
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.kinds.tokens import token_rows
-from hpo.trained.load import TrainedModel, metrics_document, read_spec
+from hpo.trained.load import TrainedModel, check_no_export, metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
     ENSEMBLE_FILE,
@@ -248,6 +248,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             f"{folder}: holds an ensemble: give the folder of one of its models, below "
             f"{folder / MEMBERS_FOLDER}."
         )
+    check_no_export(folder)
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
     fits = {name: _fit(folder, name, training, description) for name in _fit_names(folder)}
@@ -289,7 +290,24 @@ def _levels(folder: Path) -> Weights:
         raise _damaged(folder / SPEC_FILE, error) from None
 
 
-def _training(folder: Path, *, is_trusted: bool) -> Training:
+def data_of_training(model: Model, *, is_trusted: bool) -> DataSpec:
+    """The data section by which the rows of a model's training are read.
+
+    Raises:
+        HpoError: for rows from a function of the user's own, unless it `is_trusted`.
+    """
+    own = _part(_part(read_spec(model.folder), "data"), "dataset").get("python")
+    if own is None:
+        return model.training.data
+    if not is_trusted:
+        raise HpoError(
+            f"{model.folder}: the rows of its training come from {own}, code of your own: give "
+            f"rows in a file, or read {model.folder / CODE_FOLDER} and add --trust-code."
+        )
+    return _training(model.folder, is_trusted=True, reads_rows=True).data
+
+
+def _training(folder: Path, *, is_trusted: bool, reads_rows: bool = False) -> Training:
     """The training of a model's spec, without what predicting does not read."""
     file = folder / SPEC_FILE
     values = read_spec(folder)
@@ -304,7 +322,7 @@ def _training(folder: Path, *, is_trusted: bool) -> Training:
     if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
         kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}
     own = kept["data"].get("dataset")
-    if isinstance(own, Mapping) and "python" in own:  # whose rows are not read
+    if isinstance(own, Mapping) and "python" in own and not reads_rows:
         kept["data"] = {**kept["data"], "dataset": {"npz": "rows.npz"}}
     experiment = experiment_from_document(kept, folder / CODE_FOLDER, str(file))
     training = experiment.training

@@ -13,7 +13,7 @@ import numpy as np
 
 from hpo.data.new.arrays import FILE, TARGET, new_arrays, with_masks
 from hpo.data.new.reading import new_table
-from hpo.data.new.table import new_examples, unknown_notes, with_targets
+from hpo.data.new.table import new_examples, range_notes, unknown_notes, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
@@ -42,11 +42,13 @@ _COPIES, _BYTES_OF_AN_ANSWER = 3, 28
 class NewData:
     """Examples to answer, what the user should know of them, and the columns beside the answers.
 
-    The first `before` rows of a series have no answer: they are the past of the next one.
+    `unknown` are those of the notes that tell of new categories. The first `before` rows of a
+    series have no answer: they are the past of the next one.
     """
 
     source: Source
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     before: int = 0
 
@@ -84,11 +86,7 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
             f"{model.folder}: was trained on arrays of the shape {list(features.shape)}, not on "
             "columns: give a .npz file, or a folder of images."
         )
-    notes = dict.fromkeys(
-        note
-        for member in model.members
-        for note in unknown_notes(source, features, member.data.transform)
-    )
+    notes, unknown = _notes(model, source)
     if with_target and told.task == "segmentation":
         source = with_masks(source, told.classes)
     elif with_target:
@@ -99,7 +97,15 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
         source = with_targets(source, table, features, told.classes, told.task)
     if not features.is_table and FILE in table.frame:
         beside[FILE] = table.frame[FILE].to_numpy()
-    return NewData(source, tuple(notes), beside)
+    return NewData(source, notes, unknown, beside)
+
+
+def _notes(model: Answering, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the user should know of the rows of a table, and what of this is of new categories."""
+    features, fits = model.description.features, [one.data.transform for one in model.members]
+    unknown = dict.fromkeys(note for fit in fits for note in unknown_notes(source, features, fit))
+    far = range_notes(source, features, fits) if features.is_table else []
+    return (*unknown, *far), (*unknown,)
 
 
 def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> NewData:
@@ -109,7 +115,8 @@ def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> N
     assert isinstance(spec.split, TimeSplit)
     assert series.window is not None
     before = series.window - 1
-    return NewData(source, source.notes, {spec.split.time: times[before:]}, before)
+    notes, unknown = _notes(model, source)
+    return NewData(source, notes, unknown, {spec.split.time: times[before:]}, before)
 
 
 def other_answers(task: Task, dataset: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,33 @@ def test_every_way_to_make_features_scores_the_validation_rows_to_the_bit(
     stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     found = loaded.score(read_new(loaded, file, with_target=True).source)
     assert found == stored["validation"]
+
+
+def test_numbers_far_outside_of_the_training_rows_are_told_with_their_count(
+    churn: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(churn / "table.csv").drop(columns="churn")
+    loaded = load_model(churn / "model", "cpu")
+    assert read_new(loaded, table).notes == ()
+    trained = pd.read_csv(churn / "table.csv").iloc[rows_of(an_experiment(churn), "train")]
+    low, high = trained["age"].min(), trained["age"].max()
+    age = [1e30, 2 * high - low, 2 * high - low + 1, 2 * low - high - 1, np.nan]
+    table["age"] = table["age"].astype(float)
+    table.loc[:4, "age"] = age
+    told = f"the range of the training, {low:g} to {high:g}: check the unit of such numbers."
+    expected = (
+        f"the DataFrame: column 'age': 1 row lies far below {told}",
+        f"the DataFrame: column 'age': 2 rows lie far above {told}",
+    )
+    assert read_new(loaded, table).notes == expected
+
+
+def test_an_older_folder_that_does_not_know_the_ranges_tells_none(
+    churn: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(churn / "model", tmp_path / "model")
+    file = tmp_path / "model" / "transforms" / "all.npz"
+    with np.load(file) as arrays:
+        np.savez(file, **{name: arrays[name] for name in arrays.files if name != "kept_range"})
+    table = pd.read_csv(churn / "table.csv").assign(age=1e9)
+    assert read_new(load_model(tmp_path / "model", "cpu"), table).notes == ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.new.table import training_ranges
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
@@ -27,7 +28,7 @@ from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
-from hpo.trained.model import Model
+from hpo.trained.model import Model, data_of_training
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
 
@@ -84,11 +85,17 @@ def check_extra(form: str) -> None:
 
 
 def rows_to_compare(
-    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering,
+    data: Path | None,
+    folders: Sequence[Path],
+    home: Path | None,
+    *,
+    is_trusted: bool = False,
 ) -> Source:
     """The examples of a file of new data, or else those that validate by the model's spec.
 
-    The spec's relative paths start at one of the `folders`.
+    The spec's relative paths start at one of the `folders`. A function of the user's own that gave
+    the rows runs if it `is_trusted`.
 
     Raises:
         HpoError: if there are none, or they are others than in the training.
@@ -97,10 +104,10 @@ def rows_to_compare(
         return text_in(language_model(model, model.folder), data)
     if data is not None:
         return read_new(model, data).source
-    why = "it names none"
+    spec, why = data_of_training(models_of(model)[0], is_trusted=is_trusted), "it names none"
     for folder in folders:
         try:
-            source = validation_rows(model.training.data, folder, home)
+            source = validation_rows(spec, folder, home)
         except DataError as error:
             why = str(error)
             continue
@@ -109,7 +116,7 @@ def rows_to_compare(
         why = "its columns or categories are not those of the training"
     raise HpoError(
         f"{model.folder}: the validation rows of its spec cannot be read ({why[:200]}): run this "
-        "where they are, or give rows of the same columns with --rows FILE."
+        "where they are, or give rows of the same columns with --rows DATA."
     )
 
 
@@ -271,6 +278,7 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
         "untrained": [_untrained(model, place) for place in range(len(told.features.texts))],
+        "ranges": training_ranges(told.features, [one.data.transform for one in model.members]),
         "text_inputs": text_inputs(model),
         "series": None if series is None else _series_schema(model, series),
         "type": told.features.type,

@@ -70,3 +70,26 @@ def test_blank_lines_of_several_columns_are_no_rows(tmp_path):
     found = new_table(tmp_path / "new.csv", LIKE, ["code"])
     assert found.frame["size"].tolist() == [1.5, 2.5]
     assert found.rows[1] == f"{tmp_path / 'new.csv'}:7"
+
+
+def test_a_folder_of_parquet_files_is_a_table_and_so_are_partitions(tmp_path):
+    (tmp_path / "flat").mkdir()
+    FRAME.iloc[:1].to_parquet(tmp_path / "flat" / "a.parquet")
+    FRAME.iloc[1:].to_parquet(tmp_path / "flat" / "b.parquet")
+    FRAME.iloc[::-1].to_parquet(tmp_path / "parts", partition_cols=["code"])
+    for name in ("flat", "parts"):
+        found = new_table(tmp_path / name, LIKE, ["code"]).frame
+        assert found["size"].tolist() == [1.5, 2.5]
+        assert {*found} == {"code", "size"}
+    (tmp_path / "arrow").mkdir()
+    FRAME.to_feather(tmp_path / "arrow" / "data.arrow", compression="uncompressed")
+    assert len(new_table(tmp_path / "arrow", LIKE, ()).frame) == 2
+    (tmp_path / "notes").mkdir()
+    FRAME.to_csv(tmp_path / "notes" / "new.csv")
+    with pytest.raises(DataError, match=r"notes: is a folder without Parquet or Arrow files: give"):
+        new_table(tmp_path / "notes", LIKE, ())
+
+
+def test_tabs_separate_the_cells_of_a_tsv_file_whatever_separated_those_of_the_training(tmp_path):
+    FRAME.to_csv(tmp_path / "new.tsv.gz", sep="\t", index=False)
+    assert [*new_table(tmp_path / "new.tsv.gz", LIKE, ()).frame] == ["code", "size"]

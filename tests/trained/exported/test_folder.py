@@ -77,7 +77,7 @@ def test_a_text_or_a_series_may_be_compared_instead(tmp_path: Path) -> None:
 
 
 def test_without_rows_nothing_is_written(model: Model, churn: Path, tmp_path: Path) -> None:
-    with pytest.raises(HpoError, match=r"cannot be read \(.*give rows .* with --rows FILE"):
+    with pytest.raises(HpoError, match=r"cannot be read \(.*give rows .* with --rows DATA"):
         rows_to_compare(model, None, (tmp_path,), None)
     table = (churn / "table.csv").read_text().replace("Oslo", "Paris")
     (tmp_path / "table.csv").write_text(table)

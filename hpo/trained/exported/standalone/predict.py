@@ -60,6 +60,7 @@ class Model:
         self._new: list[tuple[Counter[int], dict[int, str]]] = [
             (Counter(), {}) for _ in self._untrained
         ]
+        self._far: Counter[tuple[int, str]] = Counter()  # rows of a column that lie far out
         self._missing = frozenset(self.schema["missing"])
         self.series = self.schema["series"]  # None for rows that are answered one by one
         self.takes_arrays = bool(self.schema["type"]) and not self.series
@@ -160,8 +161,13 @@ class Model:
         more = [self.series["time"], self.series["target"]] if self.series else []
         return [*dict.fromkeys([*names, *more])]
 
-    def see(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Count the categories of rows that no training row has, for `notes`."""
+    def see(self, rows: Sequence[Mapping[str, Any]], cells: Mapping[str, np.ndarray]) -> None:
+        """Count what no training row has in rows, whose `cells` these are, for `notes`."""
+        for place, ends in enumerate(self.schema["ranges"]):
+            if ends:
+                x, (low, high) = cells["numbers"][:, place], ends
+                self._far[place, "below"] += int((x < 2 * low - high).sum())
+                self._far[place, "above"] += int((x > 2 * high - low).sum())
         for (name, known), untrained, (counts, examples) in zip(
             self._known, self._untrained, self._new, strict=True
         ):
@@ -174,7 +180,7 @@ class Model:
                         examples.setdefault(place, text)
 
     def notes(self) -> list[str]:
-        """A sentence for each column with new categories in the rows seen."""
+        """A sentence for each column with new categories, or numbers far out, in the rows seen."""
         found = []
         for (name, _), (counts, examples) in zip(self._known, self._new, strict=True):
             for place in sorted(counts):
@@ -182,6 +188,14 @@ class Model:
                 found.append(
                     f"column {name!r}: {rows} with a category that no training row has, such as "
                     f"{examples[place]!r}: predicted without it."
+                )
+        for (place, side), count in self._far.items():
+            if count:
+                (name, _), (low, high) = (self.schema[key][place] for key in ("numbers", "ranges"))
+                rows = f"{count:,} row" + (" lies" if count == 1 else "s lie")
+                found.append(
+                    f"column {name!r}: {rows} far {side} the range of the training, {low:g} to "
+                    f"{high:g}: check the unit of such numbers."
                 )
         return [*dict.fromkeys(found)]
 
@@ -364,7 +378,7 @@ def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarr
 
         def cells(some: list[dict[str, Any]]) -> dict[str, np.ndarray]:
             found = model.cells(some)
-            model.see(some)
+            model.see(some, found)
             return found
 
         if model.series:

@@ -77,5 +77,7 @@ def _rows(lines: Iterable[str], separator: str) -> Rows:
             deque(csv.reader(ending, delimiter=separator, strict=True), 0)
         except csv.Error as error:
             if "unexpected end" in str(error):
-                raise TableError(f"line {last[0]}: a quote is opened here and not closed") from None
+                raise TableError(
+                    f"line {last[0]}: a quote is opened here and not closed: close it"
+                ) from None
         yield last

@@ -68,6 +68,27 @@ def test_rows_with_empty_cells_and_new_categories_have_the_models_answers(
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5, check_dtype=False)
 
 
+def test_numbers_far_outside_of_the_training_rows_are_told_as_hpo_predict_tells_them(
+    folder: Path, churn: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.csv"
+    new.write_text(NEW.replace("Paris", "Oslo").replace("31.5", "1e9").replace("-3", "-1e9"))
+    result = _run(folder, str(new), "--batch", "1")
+    with pytest.warns(UserWarning, match="check the unit of such numbers") as told:
+        hpo.load(churn / "model").predict(new)
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [str(one.message) for one in told]
+    assert result.stderr.count("column 'income': 1 row lies far") == 2
+
+
+def test_an_exported_folder_is_no_model_of_hpo(folder: Path) -> None:
+    told = f"{folder}: is an export, which answers without hpo: run `python "
+    for load in (load_model, hpo.load):
+        with pytest.raises(HpoError) as refused:
+            load(folder)
+        assert str(refused.value).startswith(told)
+
+
 def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> None:
     for text, message in (
         (
