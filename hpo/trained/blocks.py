@@ -86,6 +86,6 @@ def told_where_exhausted(where: Path, what: str) -> Iterator[None]:
         if not is_exhausted(error):
             raise
         raise DeviceError(
-            f"{where}: the memory ran out while {what}: stop other programs, raise the limit of "
-            "memory, or give the rows in parts."
+            f"{where}: the memory ran out while {what}: stop other programs, or raise the limit of "
+            "memory."
         ) from None

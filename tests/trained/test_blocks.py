@@ -128,6 +128,6 @@ def test_work_that_needs_more_memory_than_there_is_says_what_it_was() -> None:
     with pytest.raises(DeviceError) as refused, told_where_exhausted(Path("a.csv"), "it was read"):
         raise MemoryError
     assert str(refused.value) == (
-        "a.csv: the memory ran out while it was read: stop other programs, raise the limit of "
-        "memory, or give the rows in parts."
+        "a.csv: the memory ran out while it was read: stop other programs, or raise the limit of "
+        "memory."
     )

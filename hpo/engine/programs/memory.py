@@ -16,8 +16,8 @@ from hpo.errors import DeviceError
 
 # XLA's words for a device, or its own library of kernels for CPUs, that gets no memory.
 _EXHAUSTED = ("RESOURCE_EXHAUSTED", "YNNPACK operation failed", "std::bad_alloc")
-# A prime number that no axis of a model has: a size that it divides grows with the rows.
-_ROWS = 10_007
+# A prime number that hardly an axis of a model has: a size that it divides grows with the rows.
+_ROWS = 1009
 
 
 def is_exhausted(error: BaseException) -> bool:
