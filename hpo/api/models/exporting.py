@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.api.surroundings import data_home
 from hpo.errors import HpoError
-from hpo.trained.remote import local_model
+from hpo.trained.remote import local_data, local_model
 
 if TYPE_CHECKING:
     from hpo.trained.exported.bench import Timing  # imports JAX
@@ -50,8 +50,8 @@ def export_model(
     folder.check_extra(format)
     there = local_model(model)
     loaded = load_answering(there, device, is_trusted=trust_code)
-    data, home = None if rows is None else Path(rows), data_home()
-    source = folder.rows_to_compare(loaded, data, (Path.cwd(), there.parent), home)
+    data, folders = None if rows is None else local_data(rows), (Path.cwd(), there.parent)
+    source = folder.rows_to_compare(loaded, data, folders, data_home(), is_trusted=trust_code)
     export = folder.export_onnx if format == "onnx" else folder.export_stablehlo
     most = TOLERANCES[precision] if tolerance is None else tolerance
     # Every row of folds has trained a member.
