@@ -169,9 +169,14 @@ def main() -> None:
         _refuse(str(error))
 
 
+def _visible(text: str) -> str:
+    """A text that does not steer the terminal, whatever the cells of a table hold."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def _refuse(why: str) -> NoReturn:
     """End with a sentence, and the code of a mistake."""
-    print(f"predict.py: {why}", file=sys.stderr)
+    print(_visible(f"predict.py: {why}"), file=sys.stderr)
     sys.exit(2)
 
 

@@ -54,9 +54,7 @@ class Model:
         )
         self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
         # For each column, and each of the models that differ here, what no training row has.
-        self._untrained = [
-            [frozenset(one) for one in column] for column in self.schema["untrained"]
-        ]
+        self._untrained = [[*map(frozenset, column)] for column in self.schema["untrained"]]
         self._new: list[tuple[Counter[int], dict[int, str]]] = [
             (Counter(), {}) for _ in self._untrained
         ]
@@ -445,12 +443,17 @@ def main() -> None:
     except (RowError, ValueError, csv.Error, zipfile.BadZipFile) as error:
         _refuse(f"{asked.data}: {error}")
     for note in model.notes():
-        print(f"{asked.data}: {note}", file=sys.stderr)
+        print(_visible(f"{asked.data}: {note}"), file=sys.stderr)
+
+
+def _visible(text: str) -> str:
+    """A text that does not steer the terminal, whatever the cells of a table hold."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _refuse(why: str) -> NoReturn:
     """End with a sentence, and the code of a mistake."""
-    print(f"predict.py: {why}", file=sys.stderr)
+    print(_visible(f"predict.py: {why}"), file=sys.stderr)
     sys.exit(2)
 
 
