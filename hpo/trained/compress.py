@@ -195,22 +195,30 @@ def _check_rank(folder: Path, rank: int, device: str | None, *, is_trusted: bool
     """
     model = load_model(folder, device, is_trusted=is_trusted)
     own, shapes = model.training.model, shapes_of(model.program)
-    kernels = [
-        {name: one.size for name, one in leaves(build(spec, shapes).params) if is_kernel(name, one)}
-        for spec in (own, with_leaves(own, {"rank": rank}))
-    ]
+
+    def kernels_of(spec: Any) -> dict[str, int]:
+        params = leaves(build(spec, shapes).params)
+        return {name: one.size for name, one in params if is_kernel(name, one)}
+
+    kernels = [kernels_of(spec) for spec in (own, with_leaves(own, {"rank": rank}))]
     products = {name.removesuffix(_LEFT) for sizes in kernels for name in sizes if _LEFT in name}
     before, after = (
         sum(size for name, size in sizes.items() if _FACTOR.sub("", name) in products)
         for sizes in kernels
     )
-    if after >= before:
-        raise HpoError(
-            f"--rank {rank}: the hidden layers would have {after:,} weights, and have "
-            f"{before:,}: give a smaller rank, or leave it out."
-            if products
-            else f"--rank {rank}: gives no layer fewer weights: give a smaller rank."
+    if after < before:
+        return
+    if products:
+        text = (
+            f"the hidden layers would have {after:,} weights, and have {before:,}: give a smaller"
         )
+        raise HpoError(f"--rank {rank}: {text} rank, or leave it out.")
+    least = kernels_of(with_leaves(own, {"rank": 1}))
+    if any(_LEFT in name for name in least):
+        raise HpoError(f"--rank {rank}: gives no layer fewer weights: give a smaller rank.")
+    raise HpoError(
+        f"--rank {rank}: no rank gives a layer of this model fewer weights: leave it out."
+    )
 
 
 def _models_with_a_rank() -> list[str]:
@@ -223,7 +231,8 @@ def _models_with_a_rank() -> list[str]:
 
 def _without_a_model(folder: Path) -> HpoError:
     return HpoError(
-        f"{folder}: has no section model: hpo compress needs a model that hpo train wrote."
+        f"{folder}: its spec has no section model, as that of a task of your own has none: give "
+        "the folder of another model."
     )
 
 

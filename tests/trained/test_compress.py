@@ -71,7 +71,7 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
 def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for name, parts, why in (
         ("private", {"privacy": {"noise": 1.0}}, "was trained with privacy"),
-        ("task", {"model": "task.py:Task"}, "has no section model: hpo compress needs"),
+        ("task", {"model": "task.py:Task"}, "its spec has no section model, as that of a task of"),
     ):
         with pytest.raises(HpoError, match=why):
             smaller_document(folder_of(tmp_path / name, **parts), WANTED)
@@ -253,3 +253,9 @@ def test_a_network_of_images_becomes_smaller_by_a_rank(hpo, tmp_path, compile_ca
     refused = hpo("compress", "small", "-o", "new", "--rank", "3", *plain)
     # Neither the first convolution nor the second becomes smaller still.
     assert "the hidden layers would have 258 weights, and have 174: give a smaller" in refused.err
+
+    # Without a hidden layer there is nothing to write as a product.
+    head = {**spec, "model": {"name": "mlp", "widths": []}}
+    studies.train(load_document(head, Path()), tmp_path / "head")
+    refused = hpo("compress", "head", "-o", "new", "--rank", "1", *plain)
+    assert "--rank 1: no rank gives a layer of this model fewer weights: leave it" in refused.err
