@@ -353,10 +353,11 @@ def test_code_of_ones_own_comes_with_the_folder_and_runs_only_when_asked(
     assert found == pytest.approx(stored, rel=1e-5)
 
 
-@pytest.mark.parametrize("version", ["1"])
-def test_a_folder_of_every_format_is_read(version: str) -> None:
-    # Made by: python -m tests.trained.tables FOLDER
-    place = ROOT / "tests" / "stored" / f"model-{version}"
+@pytest.mark.parametrize("name", ["model-1", "ensemble-1"])
+def test_a_folder_of_every_format_is_read(name: str) -> None:
+    # Made by: python -m tests.trained.tables FOLDER, and by hpo search and ensemble of search.txt,
+    # whose models are packed.
+    place = ROOT / "tests" / "stored" / name
     expected = pd.read_csv(place / "answers.csv")
     found = hpo.load(place / "model").predict(place / "new.csv")
     pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
