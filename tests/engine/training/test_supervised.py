@@ -54,6 +54,7 @@ def test_accumulated_batches_are_one_step_on_the_joined_batch(
     _assert_equal(_weights(data, apart, compiler), _weights(data, joined, compiler))
 
 
+@pytest.mark.optimized  # what is in memory depends on how XLA compiles
 def test_accumulated_batches_keep_the_activations_of_one_batch_at_a_time() -> None:
     data, model = tiny_data(), {"name": "mlp", "widths": [64] * 8}
 
@@ -64,8 +65,7 @@ def test_accumulated_batches_keep_the_activations_of_one_batch_at_a_time() -> No
         return pool._operations.peak_bytes
 
     activations = 4 * 2 * 8 * 64  # of a row: before and after the nonlinearity of each layer
-    # But for a few numbers that XLA holds beside them.
-    assert needed(48, {}) - needed(24, {}) >= 0.9 * 24 * activations
+    assert needed(48, {}) - needed(24, {}) >= 24 * activations
     # Two batches of 48 rows, four of 24: both update by 96 rows.
     halved = needed(48, {"accumulate": 2}) - needed(24, {"accumulate": 4})
     assert halved == pytest.approx(needed(48, {}) - needed(24, {}), rel=0.02)
