@@ -19,7 +19,9 @@ from hpo.cli import (
     init,
     models,
     output,
+    predict,
     running,
+    serve,
     specs,
     studies,
 )
@@ -52,8 +54,8 @@ app.command()(studies.export)
 app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(running.compress)
-app.command()(models.predict)
-app.command()(models.serve)
+app.command()(predict.predict)
+app.command()(serve.serve)
 app.command()(models.explain)
 app.command()(exports.export_model)
 app.command()(exports.bench)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -38,7 +40,7 @@ BitsOfNetwork = Annotated[
     Literal["float32", "float16", "int8"],
     typer.Option(
         "--precision",
-        help="Of the network in an onnx file; int8 has the levels of a model trained in few bits.",
+        help="Of the network; int8 keeps the levels of a model that trained in few bits.",
     ),
 ]
 Tolerance = Annotated[
@@ -60,10 +62,10 @@ def export_model(
         ),
     ] = Format.ONNX,
     rows: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--rows",
-            metavar="FILE",
+            metavar="DATA",
             help="Rows on which answers are compared; else those that validate.",
             autocompletion=completion.files,
         ),
@@ -81,17 +83,19 @@ def export_model(
     """
     from hpo.api.models import exporting
 
-    found = exporting.export_model(
-        model,
-        out,
-        format=form.value,
-        rows=rows,
-        precision=precision,
-        tolerance=tolerance,
-        device=device,
-        force=force,
-        trust_code=trust_code,
-    )
+    # What code of the user's own prints is no part of the output.
+    with redirect_stdout(sys.stderr):
+        found = exporting.export_model(
+            model,
+            out,
+            format=form.value,
+            rows=rows,
+            precision=precision,
+            tolerance=tolerance,
+            device=device,
+            force=force,
+            trust_code=trust_code,
+        )
     if as_json:
         print_json({"out": str(out), "precision": precision, **found._asdict()})
         return

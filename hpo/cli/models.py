@@ -1,13 +1,14 @@
-"""The commands of trained models: `hpo predict`, `hpo explain` and `hpo ensemble`."""
+"""The commands of trained models: `hpo explain` and `hpo ensemble`."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,16 +24,13 @@ from hpo.cli.options import (
     TrustCode,
 )
 from hpo.cli.output import print_ending, print_json, print_line, print_view, stderr
-from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
     from hpo.report.training import EpochDisplay
     from hpo.study.signals import StopRequest
-    from hpo.trained.ensembles.ensemble import Answering  # imports JAX
-    from hpo.trained.model import Model
 
-_LINE_SECONDS = 10.0
+LINE_SECONDS = 10.0
 
 
 def _local(place: str) -> Path:
@@ -73,219 +71,15 @@ TrainedFolder = Annotated[
         autocompletion=completion.files,
     ),
 ]
-NewDataFile = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[DATA]",
-        help="The new data: a file, a folder of images, or a text to go on with.",
-        autocompletion=completion.files,
-    ),
-]
-AnswersFile = Annotated[
-    Path,
-    typer.Option(
-        "-o",
-        "--out",
-        metavar="FILE",
-        help="File to write, .csv, .jsonl, .parquet, .npz or .txt; - for standard output.",
-        autocompletion=completion.files,
-    ),
-]
 TrustModel = Annotated[
     bool, typer.Option("--trust-code", help="Run the code of your own that the model names.")
 ]
 
 
-def predict(
-    model: TrainedFolder,
-    data: NewDataFile = None,
-    out: AnswersFile = Path("-"),
-    score: Annotated[
-        bool, typer.Option("--score", help="Judge the answers by the target in DATA, and print it.")
-    ] = False,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
-    ] = False,
-    batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
-    prompt: Annotated[
-        str | None,
-        typer.Option(help="A text for a language model to go on with, instead of DATA."),
-    ] = None,
-    length: Annotated[
-        int, typer.Option(help="Tokens that a language model writes.", min=1, max=1_000_000)
-    ] = 200,
-    temperature: Annotated[
-        float, typer.Option(help="Of drawn tokens: 0 writes the likeliest ones.", min=0, max=100)
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of drawn tokens.", min=0)] = 0,
-    device: Device = None,
-    force: Force = False,
-    trust_code: TrustModel = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Answer for new rows with a model, or go on with a text.
-
-    Example: hpo predict model/ new.csv -o answers.csv
-    """
-    if as_json and str(out) == "-":
-        raise HpoError("--json: standard output has the answers: give them a file with -o FILE.")
-    from hpo.trained.writing import ENDINGS, check_out
-
-    check_out(out, replace=force, endings=(*ENDINGS, ".txt"))
-    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-
-    loaded = load_answering(model, device, is_trusted=trust_code)
-    watch = None if quiet else _telling
-    if loaded.description.task == "language":
-        from hpo.trained.kinds.text import language_model
-
-        writing = Writing(prompt, length, temperature, seed)
-        told = _go_on(
-            language_model(loaded, model), data, out, score=score, writing=writing, watch=watch
-        )
-    elif data is None or prompt is not None:
-        raise HpoError(f"{model}: answers for rows: give a file of new data, and no --prompt.")
-    else:
-        told = _answer(loaded, data, out, score=score, raw=raw, batch=batch, watch=watch)
-    _tell(told, out, as_json=as_json)
-
-
-class Writing(NamedTuple):
-    """How a language model goes on with a text."""
-
-    prompt: str | None
-    tokens: int
-    temperature: float
-    seed: int
-
-
-Watch = Callable[[int, str], Callable[[int], None]]
-
-
-def _answer(
-    model: Answering,
-    data: Path,
-    out: Path,
-    *,
-    score: bool,
-    raw: bool,
-    batch: int,
-    watch: Watch | None,
-) -> dict[str, Any]:
-    """Answer for rows, and give what there is to tell."""
-    from hpo.trained.predict import answers, read_new
-    from hpo.trained.writing import check_columns_out, write_answers
-
-    check_columns_out(out, are_masks=model.description.task == "segmentation")
-    new = read_new(model, data, with_target=score)
-    if watch:
-        for note in new.notes:
-            stderr().print(note, markup=False, highlight=False, soft_wrap=True)
-    found = model.score(new.source) if score else None
-    look = watch(new.rows, "row") if watch else _nothing
-    write_answers(out, answers(model, new, batch, look, is_raw=raw))
-    return {"rows": new.rows, "notes": [*new.notes], "score": found}
-
-
-def _go_on(
-    model: Model,
-    data: Path | None,
-    out: Path,
-    *,
-    score: bool,
-    writing: Writing,
-    watch: Watch | None,
-) -> dict[str, Any]:
-    """Judge a text or go on with it, and give what there is to tell."""
-    from hpo.trained.kinds.text import prompt_in, text_score, written
-    from hpo.trained.writing import check_text_out, write_text
-
-    prompt = writing.prompt
-    if (data is None) == (prompt is None):
-        raise HpoError(f"{model.folder}: goes on with a text: give a file, or --prompt TEXT.")
-    if score:
-        if data is None:
-            raise HpoError("--score: judges a text in a file: give one, and no --prompt.")
-        return {"rows": None, "notes": [], "score": text_score(model, data)}
-    check_text_out(out)
-    start = prompt_in(model, data) if data is not None else prompt or ""
-    look = watch(writing.tokens, "token") if watch else _nothing
-    text = written(model, start, writing.tokens, writing.temperature, writing.seed, look)
-    write_text(out, text)
-    return {"tokens": writing.tokens, "notes": [], "score": None}
-
-
-def _tell(told: dict[str, Any], out: Path, *, as_json: bool) -> None:
-    from hpo.report.training import metrics_text
-    from hpo.spec.words import count_text
-    from hpo.trained.save import plain_metrics
-
-    score = told["score"]
-    if as_json:
-        plain = None if score is None else plain_metrics(score)
-        print_json({**told, "file": str(out), "score": plain})
-        return
-    count = next((told[kind] for kind in ("rows", "tokens") if kind in told), None)
-    if score is not None:
-        print_line(f"score: {metrics_text(score)}", is_stderr=str(out) == "-" and count is not None)
-    if str(out) != "-" and count is not None:
-        print_line(f"{count_text(count, 'row' if 'rows' in told else 'token')} -> {out}")
-
-
-def _nothing(_: int) -> None:
-    """Tells nothing."""
-
-
-def serve(
-    model: TrainedFolder,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; by default no other machine reaches it.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            help="Time for a request to arrive and for the model to be free.", min=0.1, max=86_400
-        ),
-    ] = 10.0,
-    device: Device = None,
-    trust_code: TrustModel = False,
-    quiet: Quiet = False,
-) -> None:
-    """Answer for rows over HTTP with MODEL, until Ctrl-C.
-
-    Example: hpo serve model/ --port 8000
-    """
-    if not host:
-        raise HpoError("--host '': is no address: give one, such as 127.0.0.1.")
-    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.serving.server import Server, curl_of, is_loopback, url_of
-    from hpo.trained.serving.service import Service
-
-    service = Service(load_answering(model, device, is_trusted=trust_code), rows, seconds)
-    try:
-        server = Server(service, host, port, seconds)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise HpoError(f"--port {port}: cannot listen at {host} ({why}): give another.") from None
-    with server:
-        if not quiet:
-            print_line(f"{model} answers at {url_of(server)}; Ctrl-C ends it.", is_stderr=True)
-            print_line(f"try: {curl_of(server)}", is_stderr=True)
-            if not is_loopback(host):
-                print_line(
-                    "Everybody who reaches this machine can ask: there is no password.",
-                    is_stderr=True,
-                )
-        server.serve_forever()
-
-
 def explain(
     model: TrainedFolder,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
             metavar="[DATA]",
             help="Rows with their targets; left out, the validation rows of the training.",
@@ -322,21 +116,22 @@ def explain(
 
     if out is not None:
         check_folder(out, replace=force)
-    console = stderr()
+    from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    new = rows_to_explain(loaded, data, (Path.cwd(), model.parent), data_home())
-    if not quiet:
-        for note in new.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+    with redirect_stdout(sys.stderr):  # of code of the user's own, which may print
+        starts = (Path.cwd(), model.parent)
+        new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
+    print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
-    found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
+    with told_where_exhausted(model, "its answers were explained"):
+        found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        print_notes([note])
     if as_json:
         print_json(plain)
     else:
@@ -457,21 +252,13 @@ def _counting(what: str, *, is_quiet: bool) -> Callable[[int], None]:
 
     def tell(done: int) -> None:
         nonlocal last
-        if not is_quiet and time.monotonic() - last >= _LINE_SECONDS:
+        if not is_quiet and time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             print_line(f"{done:,} {what}", is_stderr=True)
 
     return tell
 
 
-def _telling(whole: int, what: str) -> Callable[[int], None]:
-    """A function that prints, now and then, how many rows or tokens are done."""
-    last = time.monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal last
-        if done < whole and time.monotonic() - last >= _LINE_SECONDS:
-            last = time.monotonic()
-            print_line(f"answered {done:,} of {whole:,} {what}s", is_stderr=True)
-
-    return tell
+def print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        stderr().print(note, markup=False, highlight=False, soft_wrap=True)

@@ -45,8 +45,9 @@ from hpo.spec.sections.data import CsvFile, DataSpec, TableFile
 
 # Raise it with every change to the results of reading, splitting or scaling.
 VERSION = 2
-# Raise it with every change to the notes about data: earlier entries are then prepared again.
-NOTES = 1
+# Raise it with every change to the notes about data, or to the ranges of columns that a fit keeps:
+# earlier entries are then prepared again.
+NOTES = 2
 
 # All entries together; the newest one is kept whatever its size.
 _MOST_BYTES = 5 << 30

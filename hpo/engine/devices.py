@@ -72,7 +72,7 @@ def memory_bytes(device: Any) -> int | None:
     statistics = device.memory_stats()
     if statistics and "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])
-    available = _available_bytes() if device.platform == "cpu" else None
+    available = available_bytes() if device.platform == "cpu" else None
     return None if available is None else available // core_count()
 
 
@@ -135,7 +135,7 @@ def _memory_groups(membership: str, root: Path) -> Iterator[tuple[Path, _GroupFi
             group = group.parent
 
 
-def _available_bytes() -> int | None:
+def available_bytes() -> int | None:
     """The memory that this process may still take; None on systems that do not report it."""
     try:
         meminfo = Path("/proc/meminfo").read_text()

@@ -310,8 +310,8 @@ def _fix_epochs(train: dict[str, Any], epoch: int) -> None:
 
 def _move_models(values: Any, training: Any, start: Path, folder: Path) -> None:
     """Let the folders of trained models in a document be found from `folder`."""
-    if folder_of(getattr(training, "model", None)) is not None:
-        values["model"]["from"] = _moved_path(values["model"]["from"], start, folder)
+    if isinstance(name := folder_of(getattr(training, "model", None)), str):
+        values["model"]["from"] = _moved_path(name, start, folder)
     if (name := teacher_of(training)) is not None:
         values["compression"]["teacher"]["from"] = _moved_path(name, start, folder)
 

@@ -23,7 +23,7 @@ from hpo.spec.words import shown
 from hpo.trained.load import TrainedModel, data_fingerprint, metrics_document, read_spec
 from hpo.trained.model import load_model
 from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SplitMetrics
-from hpo.trained.weights import weight_bytes
+from hpo.trained.weights import read_weights, weight_bytes
 
 # How many bits a weight has that is not rounded.
 WHOLE = 32
@@ -35,7 +35,8 @@ _LEFT_OUT = ("until", "keep", "early_stop", "schedules", "changes", "varying", "
 class Wanted(NamedTuple):
     """How small a model is made, and how it trains for that.
 
-    `sparsity` is the share of its weights that are cut, one by one or by `unit`. The others have
+    `sparsity` is the share of its weights that are cut, one by one or by `unit`. A model that has
+    as many zeros keeps these. The others have
     `bits` bits, and what its layers read has `activation_bits`. With `has_teacher` it learns the
     answers that it gave before, too. `epochs`, `learning_rate`, `activation_bits` and the `rank` of
     hidden layers are those of its first training where they are None. With 0 epochs no weight
@@ -182,7 +183,7 @@ def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
         **values,
         "model": model,
         "optimizer": optimizer,
-        "compression": _compression(values, wanted),
+        "compression": _compression(folder, values, wanted),
         "train": train,
     }
 
@@ -195,22 +196,30 @@ def _check_rank(folder: Path, rank: int, device: str | None, *, is_trusted: bool
     """
     model = load_model(folder, device, is_trusted=is_trusted)
     own, shapes = model.training.model, shapes_of(model.program)
-    kernels = [
-        {name: one.size for name, one in leaves(build(spec, shapes).params) if is_kernel(name, one)}
-        for spec in (own, with_leaves(own, {"rank": rank}))
-    ]
+
+    def kernels_of(spec: Any) -> dict[str, int]:
+        params = leaves(build(spec, shapes).params)
+        return {name: one.size for name, one in params if is_kernel(name, one)}
+
+    kernels = [kernels_of(spec) for spec in (own, with_leaves(own, {"rank": rank}))]
     products = {name.removesuffix(_LEFT) for sizes in kernels for name in sizes if _LEFT in name}
     before, after = (
         sum(size for name, size in sizes.items() if _FACTOR.sub("", name) in products)
         for sizes in kernels
     )
-    if after >= before:
-        raise HpoError(
-            f"--rank {rank}: the hidden layers would have {after:,} weights, and have "
-            f"{before:,}: give a smaller rank, or leave it out."
-            if products
-            else f"--rank {rank}: gives no layer fewer weights: give a smaller rank."
+    if after < before:
+        return
+    if products:
+        text = (
+            f"the hidden layers would have {after:,} weights, and have {before:,}: give a smaller"
         )
+        raise HpoError(f"--rank {rank}: {text} rank, or leave it out.")
+    least = kernels_of(with_leaves(own, {"rank": 1}))
+    if any(_LEFT in name for name in least):
+        raise HpoError(f"--rank {rank}: gives no layer fewer weights: give a smaller rank.")
+    raise HpoError(
+        f"--rank {rank}: no rank gives a layer of this model fewer weights: leave it out."
+    )
 
 
 def _models_with_a_rank() -> list[str]:
@@ -223,7 +232,8 @@ def _models_with_a_rank() -> list[str]:
 
 def _without_a_model(folder: Path) -> HpoError:
     return HpoError(
-        f"{folder}: has no section model: hpo compress needs a model that hpo train wrote."
+        f"{folder}: its spec has no section model, as that of a task of your own has none: give "
+        "the folder of another model."
     )
 
 
@@ -254,7 +264,30 @@ def _check_at_rest(wanted: Wanted) -> None:
         raise HpoError("--epochs 0: without an epoch there is no --learning-rate: leave it out.")
 
 
-def _compression(values: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+_PARAMS = "params/"
+
+
+def _has_as_many(folder: Path, values: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether weights of a model are cut already, as many as are wanted in each run."""
+    sparsity = _section(_section(values, "compression"), "sparsity")
+    model = values["model"]
+    if sparsity.get("name", "none") == "none" or wanted.rank not in (None, model.get("rank")):
+        return False
+    kernels = [
+        [
+            one
+            for name, one in arrays.items()
+            if name.startswith(_PARAMS) and is_kernel(name.removeprefix(_PARAMS), one)
+        ]
+        for arrays in read_weights(folder, str(folder)).runs.values()
+    ]
+    shares = [
+        sum(int((one == 0).sum()) for one in run) / sum(one.size for one in run) for run in kernels
+    ]
+    return 0 < min(shares) >= wanted.sparsity
+
+
+def _compression(folder: Path, values: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
     """The section of this name; what the layers of the model have learnt to read stays."""
     found: dict[str, Any] = {}
     activations = _section(_section(values, "compression"), "activations")
@@ -262,7 +295,9 @@ def _compression(values: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
         activations["bits"] = wanted.activation_bits
     if activations:
         found["activations"] = activations
-    if wanted.sparsity:
+    if _has_as_many(folder, values, wanted):
+        found["sparsity"] = {"name": "kept"}
+    elif wanted.sparsity:
         found["sparsity"] = {"name": "magnitude", "share": wanted.sparsity, "unit": wanted.unit}
     if wanted.bits != WHOLE:
         found["weights"] = {"name": "integer", "bits": wanted.bits, "scales": "channel"}

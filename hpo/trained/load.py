@@ -65,6 +65,8 @@ class TrainedModel:
     def predict(self, data: str | Path | DataFrame, *, raw: bool = False) -> DataFrame:
         """The answers for the rows of a file or a DataFrame, a column each, as a DataFrame.
 
+        A URL is fetched. A folder of Parquet files is a table, too.
+
         Categories that no training row has are answered without, with a warning. `raw` gives the
         chances of classes without the temperature that was fitted on validation.
 
@@ -120,8 +122,9 @@ class TrainedModel:
         """
         if self._loaded.description.task == "language" and isinstance(data, str | Path):
             from hpo.trained.kinds.text import language_model, text_score
+            from hpo.trained.remote import local_data
 
-            return text_score(language_model(self._loaded, self.folder), Path(data))
+            return text_score(language_model(self._loaded, self.folder), local_data(data))
         return self._loaded.score(self._read(data, with_target=True).source)
 
     @cached_property
@@ -132,8 +135,9 @@ class TrainedModel:
 
     def _read(self, data: str | Path | DataFrame, *, with_target: bool) -> NewData:
         from hpo.trained.predict import read_new
+        from hpo.trained.remote import local_data
 
-        source = Path(data) if isinstance(data, str) else data
+        source = local_data(data) if isinstance(data, str | Path) else data
         new = read_new(self._loaded, source, with_target=with_target)
         for note in new.notes:
             warnings.warn(note, stacklevel=3)
@@ -184,6 +188,7 @@ def metrics_document(folder: Path) -> dict[str, Any]:
     Raises:
         HpoError: for a folder that `hpo train` has not written.
     """
+    check_no_export(folder)
     try:
         text = (folder / METRICS_FILE).read_text(encoding="utf-8")
         document: dict[str, Any] = _a(dict, json.loads(text))
@@ -208,6 +213,19 @@ def read_spec(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
     return values
+
+
+def check_no_export(folder: Path) -> None:
+    """Refuse what `hpo export-model` has written, which other programs run.
+
+    Raises:
+        HpoError: for such a folder.
+    """
+    if (folder / "model.onnx").is_file() and (folder / "predict.py").is_file():
+        raise HpoError(
+            f"{folder}: is an export, which answers without hpo: run `python "
+            f"{folder / 'predict.py'} new.csv`, or give the folder that hpo train wrote."
+        )
 
 
 def _unreadable(folder: Path) -> HpoError:

@@ -29,6 +29,7 @@ from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.programs.memory import bytes_of_row
 from hpo.engine.training.compression.packing import leaves
 from hpo.engine.training.ensemble import answering, mean_on_test, metrics_on
 from hpo.engine.training.targets.sums import targets_of
@@ -40,12 +41,13 @@ from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.quantisation import Weights
-from hpo.spec.sections.data import TableFile, TextFile
+from hpo.spec.sections.data import DataSpec, TableFile, TextFile
 from hpo.spec.words import shown
+from hpo.trained.blocks import Blocks, rows_that_fit
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.kinds.tokens import token_rows
-from hpo.trained.load import TrainedModel, metrics_document, read_spec
+from hpo.trained.load import TrainedModel, check_no_export, metrics_document, read_spec
 from hpo.trained.save import (
     CODE_FOLDER,
     ENSEMBLE_FILE,
@@ -64,10 +66,8 @@ _UNROUNDED = Weights()
 # What arrays and numbers raise that hpo has not written.
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError)
 _MOST_TEMPERATURE = sys.float_info.max  # which a whole number of JSON may be above
-# Rows that go through a model at once, as in the evaluation of a training.
-BATCH = 512
-# XLA multiplies a single row in another order, so that its last bits would differ.
-LEAST_BATCH = 16
+# Rows that go through a model at once in the evaluation of a training, whose metrics are told.
+JUDGED_ROWS = 512
 
 
 class Member(NamedTuple):
@@ -133,24 +133,24 @@ class Model:
             )
         return np.pad(x, [(0, 0), (0, shape[0] - x.shape[1])])
 
-    def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
+    def predictions(self, source: Source, rows: int | None = None) -> np.ndarray:
         """Probabilities, or values in the targets' units, float64 `[N, ..., K]`.
 
-        They do not depend on `batch`, the rows that go through the model at once. Probabilities
+        `rows` go through the model at once, by default as many as fit: see `blocks`. Probabilities
         are those of the network, without the temperature.
         """
-        return self.mean_of(self.features_of(source), batch)
+        return self.mean_of(self.features_of(source), rows)
 
     def features_of(self, source: Source) -> list[np.ndarray]:
         """The features of some examples, as each of the members takes them."""
         return [self.features(member, source) for member in self.members]
 
-    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+    def mean_of(self, features: Sequence[np.ndarray], rows: int | None = None) -> np.ndarray:
         """The predictions for features, of each member its own; see `predictions`."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
         for member, x in zip(self.members, features, strict=True):
-            outputs = self.outputs(member, x, batch).astype(np.float64)
+            outputs = self.outputs(member, x, rows).astype(np.float64)
             total = total + kind.predictions(outputs, member.data)
         found: np.ndarray = total / len(self.members)
         return found
@@ -202,6 +202,18 @@ class Model:
         return answering(self.program, self.training)
 
     @cached_property
+    def blocks(self) -> Blocks:
+        """The blocks in which rows go through the model; see `hpo.trained.blocks`."""
+        rows = rows_that_fit(self.row_bytes, self.program.platform)
+        return Blocks(self.outputs_of, rows, self.folder)
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """The bytes that a row takes in the widest layer; see `bytes_of_row`."""
+        told, weights = self.description, self.members[0].weights
+        return bytes_of_row(self.outputs_of, weights, told.shape, told.type)
+
+    @cached_property
     def next_chances(self) -> Any:
         """The compiled function from a member's weights, a row of tokens `[1, T]` and a place in it
         to the chances of the next token.
@@ -215,16 +227,13 @@ class Model:
 
         return chances
 
-    def outputs(self, member: Member, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
-        """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`."""
-        parts, batch = [], max(batch, LEAST_BATCH)
-        for start in range(0, len(x), batch):
-            some = x[start : start + batch]
-            # Batches of one shape are compiled once.
-            padding = batch - len(some)
-            padded = np.pad(some, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-            parts.append(jax.device_get(self.outputs_of(member.weights, padded))[: len(some)])
-        return np.concatenate(parts)
+    def outputs(self, member: Member, x: np.ndarray, rows: int | None = None) -> np.ndarray:
+        """The outputs of a member for its features `[N, ...]`, float32 `[N, ..., K]`.
+
+        Raises:
+            DeviceError: where the memory is too small for a single row.
+        """
+        return self.blocks.outputs(member.weights, x, rows)
 
 
 def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = False) -> Model:
@@ -239,6 +248,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             f"{folder}: holds an ensemble: give the folder of one of its models, below "
             f"{folder / MEMBERS_FOLDER}."
         )
+    check_no_export(folder)
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
     fits = {name: _fit(folder, name, training, description) for name in _fit_names(folder)}
@@ -280,7 +290,24 @@ def _levels(folder: Path) -> Weights:
         raise _damaged(folder / SPEC_FILE, error) from None
 
 
-def _training(folder: Path, *, is_trusted: bool) -> Training:
+def data_of_training(model: Model, *, is_trusted: bool) -> DataSpec:
+    """The data section by which the rows of a model's training are read.
+
+    Raises:
+        HpoError: for rows from a function of the user's own, unless it `is_trusted`.
+    """
+    own = _part(_part(read_spec(model.folder), "data"), "dataset").get("python")
+    if own is None:
+        return model.training.data
+    if not is_trusted:
+        raise HpoError(
+            f"{model.folder}: the rows of its training come from {own}, code of your own: give "
+            f"rows in a file, or read {model.folder / CODE_FOLDER} and add --trust-code."
+        )
+    return _training(model.folder, is_trusted=True, reads_rows=True).data
+
+
+def _training(folder: Path, *, is_trusted: bool, reads_rows: bool = False) -> Training:
     """The training of a model's spec, without what predicting does not read."""
     file = folder / SPEC_FILE
     values = read_spec(folder)
@@ -295,7 +322,7 @@ def _training(folder: Path, *, is_trusted: bool) -> Training:
     if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
         kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}
     own = kept["data"].get("dataset")
-    if isinstance(own, Mapping) and "python" in own:  # whose rows are not read
+    if isinstance(own, Mapping) and "python" in own and not reads_rows:
         kept["data"] = {**kept["data"], "dataset": {"npz": "rows.npz"}}
     experiment = experiment_from_document(kept, folder / CODE_FOLDER, str(file))
     training = experiment.training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,41 +13,42 @@ import numpy as np
 
 from hpo.data.new.arrays import FILE, TARGET, new_arrays, with_masks
 from hpo.data.new.reading import new_table
-from hpo.data.new.table import new_examples, unknown_notes, with_targets
+from hpo.data.new.table import new_examples, range_notes, unknown_notes, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
-from hpo.errors import HpoError
+from hpo.engine.devices import available_bytes
+from hpo.errors import DeviceError, HpoError
 from hpo.spec.sections.data import TableFile, Task
 from hpo.spec.sections.split import TimeSplit
 from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
-from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.ensembles.ensemble import Answering, block_rows
 from hpo.trained.kinds.series import forecast_names, new_series
-from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.writing import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FRAME = "the DataFrame"  # the name of a file of rows that are in memory
-# Rows whose features are in memory at once.
-_ROWS_AT_ONCE = 1 << 14
-
-
-# Numbers that a model with masks answers at once.
-_NUMBERS_AT_ONCE = 1 << 23
+# Rows whose features are in memory at once: no more, nor those that take more bytes than a share of
+# the memory at hand.
+_MOST_ROWS, _MOST_BYTES, _SHARE = 1 << 14, 1 << 28, 8
+# Features are made by way of a copy or two, and outputs of 32 bits become answers of 64.
+_COPIES, _BYTES_OF_AN_ANSWER = 3, 28
 
 
 @dataclass(frozen=True, eq=False)
 class NewData:
     """Examples to answer, what the user should know of them, and the columns beside the answers.
 
-    The first `before` rows of a series have no answer: they are the past of the next one.
+    `unknown` are those of the notes that tell of new categories. The first `before` rows of a
+    series have no answer: they are the past of the next one.
     """
 
     source: Source
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     before: int = 0
 
@@ -84,11 +86,7 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
             f"{model.folder}: was trained on arrays of the shape {list(features.shape)}, not on "
             "columns: give a .npz file, or a folder of images."
         )
-    notes = dict.fromkeys(
-        note
-        for member in model.members
-        for note in unknown_notes(source, features, member.data.transform)
-    )
+    notes, unknown = _notes(model, source)
     if with_target and told.task == "segmentation":
         source = with_masks(source, told.classes)
     elif with_target:
@@ -99,7 +97,15 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
         source = with_targets(source, table, features, told.classes, told.task)
     if not features.is_table and FILE in table.frame:
         beside[FILE] = table.frame[FILE].to_numpy()
-    return NewData(source, tuple(notes), beside)
+    return NewData(source, notes, unknown, beside)
+
+
+def _notes(model: Answering, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the user should know of the rows of a table, and what of this is of new categories."""
+    features, fits = model.description.features, [one.data.transform for one in model.members]
+    unknown = dict.fromkeys(note for fit in fits for note in unknown_notes(source, features, fit))
+    far = range_notes(source, features, fits) if features.is_table else []
+    return (*unknown, *far), (*unknown,)
 
 
 def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> NewData:
@@ -109,7 +115,8 @@ def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> N
     assert isinstance(spec.split, TimeSplit)
     assert series.window is not None
     before = series.window - 1
-    return NewData(source, source.notes, {spec.split.time: times[before:]}, before)
+    notes, unknown = _notes(model, source)
+    return NewData(source, notes, unknown, {spec.split.time: times[before:]}, before)
 
 
 def other_answers(task: Task, dataset: Any) -> str | None:
@@ -148,27 +155,70 @@ def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
 def answers(
     model: Answering,
     data: NewData,
-    batch: int = BATCH,
+    batch: int | None = None,
     watch: Callable[[int], None] = lambda _: None,
     *,
     is_raw: bool = False,
 ) -> Iterator[Columns]:
     """The answers in the order of the rows, piece by piece; `watch` gets the rows done so far.
 
-    Chances have the model's temperature unless they are asked for raw, as the network gives them.
+    `batch` is the number of rows that are in memory at once, by default as many as fit. No answer
+    depends on it. Chances have the model's temperature unless they are asked for raw, as the
+    network gives them.
+
+    Raises:
+        DeviceError: where the memory is too small for a single row.
     """
-    temperature = 1.0 if is_raw else model.temperature
-    told, at_once = model.description, _ROWS_AT_ONCE
+    temperature, told = 1.0 if is_raw else model.temperature, model.description
     if model.series is not None:
         names = forecast_names(model.series)
         told = replace(told, features=replace(told.features, targets=names))
-    if told.task == "segmentation":
-        at_once = max(LEAST_BATCH, _NUMBERS_AT_ONCE // (math.prod(told.shape[:2]) * told.outputs))
-        batch = min(batch, at_once)
-    for start in range(0, data.rows, at_once):
-        part = data.source.take(slice(start, start + at_once + data.before))
-        predictions = model.predictions(part, batch)
+    for rows, predictions in _pieces(model, data.source, data.before, batch):
         found = answer_columns(predictions, told, model.thresholds, temperature)
-        beside = {name: one[start : start + at_once] for name, one in data.beside.items()}
+        beside = {name: one[rows] for name, one in data.beside.items()}
         yield {**beside, **found}
-        watch(min(start + at_once, data.rows))
+        watch(rows.stop)
+
+
+def predictions_of(model: Answering, source: Source) -> np.ndarray:
+    """The predictions for examples that are no series, of which only some are in memory at once."""
+    return np.concatenate([found for _, found in _pieces(model, source, 0, None)])
+
+
+def _pieces(
+    model: Answering, source: Source, before: int, batch: int | None
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The predictions for some rows after the other; fewer at once where memory runs out."""
+    start, count, block = 0, len(source) - before, block_rows(model)
+    # A block has the same rows in it for every batch.
+    wanted = rows_at_once(model, available_bytes()) if batch is None else batch
+    at_once = math.ceil(wanted / block) * block
+    while start < count:
+        rows = slice(start, min(start + at_once, count))
+        found = None
+        with suppress(MemoryError):
+            found = model.predictions(source.take(slice(rows.start, rows.stop + before)))
+        if found is not None:
+            yield rows, found
+            start = rows.stop
+        elif rows.stop - start == 1:
+            raise DeviceError(
+                f"{model.folder}: the memory ran out with the features of a single row: stop "
+                "other programs, or raise the limit of memory."
+            )
+        else:
+            at_once = (rows.stop - start) // 2
+
+
+def rows_at_once(model: Answering, available: int | None) -> int:
+    """The rows whose features and answers are in memory at once, by the bytes of one of them.
+
+    `available` are the bytes that this process may still take; None where that is unknown.
+    """
+    told = model.description
+    positions = {"segmentation": 2}.get(told.task, 0)  # axes of the answers
+    features = math.prod(told.shape) * np.dtype(told.type).itemsize
+    answers = math.prod(told.shape[:positions]) * told.outputs * _BYTES_OF_AN_ANSWER
+    size = _COPIES * features * len(model.members) + answers
+    room = _MOST_BYTES if available is None else min(_MOST_BYTES, available // _SHARE)
+    return max(1, min(_MOST_ROWS, room // max(1, size)))

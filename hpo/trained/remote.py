@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,23 @@ def local_model(place: str | Path) -> Path:
         return Path(place)
     _check_secrets(text, "the URL of the model")
     return copy_of(text, text)
+
+
+def local_data(place: str | Path) -> Path:
+    """A file or folder of new data on this machine: that of a path, or a copy of that of a URL.
+
+    Raises:
+        HpoError: for a URL that cannot be fetched, that says how to log in, or that is a `Path`.
+    """
+    text = str(place)
+    if is_url(text):
+        _check_secrets(text, "the URL of the data")
+        return copy_of(text, text)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) and not Path(place).exists():
+        raise HpoError(
+            f"{text}: is a URL that lacks a slash, as in a Path: give it as a text, with //."
+        )
+    return Path(place)
 
 
 def named_model(name: str, start: Path, key: str) -> Path:

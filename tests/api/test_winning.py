@@ -12,6 +12,7 @@ from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import fold
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import Storage
+from hpo.trained.weights import weights_hash
 
 
 def test_a_searched_spec_is_trained_as_its_best_trial(hpo, spec, tmp_path):
@@ -137,12 +138,12 @@ def test_trials_start_from_kept_weights_as_from_their_folder_and_a_resumed_study
     hpo("train", "base.yaml", "-o", "base", "--quiet")
     for name, start in (("named", {"study": "flowers"}), ("written", "base")):
         (tmp_path / f"{name}.yaml").write_text(a_start(flowers, name, start))
-    checked = hpo("check", "named.yaml")
+    checked = hpo("check", "named.yaml", "--trial", "0")
     first = hpo("search", "named.yaml")
     hpo("search", "written.yaml", "--set", "search.trials=4")
     (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
 
-    assert checked.code == 0, checked.err
+    assert yaml.safe_load(checked.out)["model"]["from"]["study"] == "flowers"
     assert first.code == 0, first.err
     assert f"Trials start from trial {best} of flowers, in {folder}." in first.err
     assert folder.name.startswith(f"trial-{best}-")
@@ -212,3 +213,46 @@ def test_a_trial_that_nothing_can_start_from_is_one_sentence(
     assert re.search(message, refused.err)
     assert refused.err.count("\n") == 1
     assert not list(tmp_path.glob("hpo.db.models/flowers/*"))
+
+
+def test_a_numbered_teacher_survives_a_study_that_starts_over(hpo, spec, flowers, tmp_path):
+    flowers["search"] |= {"keep_weights": 1, "trials": 1}
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    named = {"from": {"study": "flowers", "trial": 0}}
+    (tmp_path / "small.yaml").write_text(a_student(flowers, **named))
+    hpo("search", "small.yaml", "--quiet")
+    (first,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
+    before = weights_hash(first)
+    hpo("search", "flowers.yaml", "--quiet", "--new", "--set", "train.seed=5")
+    again = hpo("search", "small.yaml", "--quiet", "--set", "search.trials=2")
+    assert again.code == 0, again.err
+    assert [*(tmp_path / "hpo.db.models" / "flowers").iterdir()] == [first]
+
+    # A study that begins now learns from the trial that has the number now.
+    other = hpo("search", "small.yaml", "--set", "name=other")
+    assert other.code == 0, other.err
+    folders = {*(tmp_path / "hpo.db.models" / "flowers").iterdir()}
+    (second,) = folders - {first}
+    assert first in folders
+    assert second.name.startswith("trial-0-")
+    assert f"The teacher is trial 0 of flowers, in {second}." in other.err
+    assert weights_hash(first) == before != weights_hash(second)
+
+
+def test_a_trial_of_folds_is_the_start_of_the_same_folds_and_of_no_others(
+    hpo, spec, flowers, tmp_path
+):
+    flowers["data"]["folds"] = 2
+    flowers["search"] |= {"keep_weights": 1, "trials": 1}
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    (tmp_path / "named.yaml").write_text(a_start(flowers, "named", {"study": "flowers"}))
+    found = hpo("search", "named.yaml")
+    other = hpo("search", "named.yaml", "--set", "data.folds=3", "--set", "name=other")
+
+    assert found.code == 0, found.err
+    (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
+    assert {path.name for path in (folder / "weights").iterdir()} == {"fold-0", "fold-1"}
+    assert other.code == 2
+    assert re.search(r"model\.from: .* has 2 folds of its own, which have seen rows", other.err)

@@ -1,82 +1,11 @@
-"""Answers on the command line, in a process that never saw the data set."""
+"""Models on the command line: why they answer so, where they lie, and several together."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-
-from tests.study.whole import Studies
-from tests.trained.tables import trained, write_table
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> Path:
-    place = tmp_path_factory.mktemp("models")
-    write_table(place / "table.csv")
-    trained(Studies(place, compile_cache), place)
-    table = pd.read_csv(place / "table.csv")
-    table.loc[:1, "city"] = "Paris"
-    table.to_csv(place / "new.csv", index=False)
-    (place / "table.csv").unlink()
-    return place
-
-
-def test_a_fresh_process_answers_and_scores_without_the_data_set(folder, tmp_path):
-    shutil.copytree(folder / "model", tmp_path / "model")
-    shutil.copy(folder / "new.csv", tmp_path)
-    words = ["predict", "model", "new.csv", "-o", "out.csv", "--score", "--device", "cpu"]
-    result = subprocess.run(
-        [sys.executable, "-m", "hpo", *words], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    score, rows = result.stdout.splitlines()
-    assert score.startswith("score: loss ")
-    assert rows == "120 rows -> out.csv"
-    assert result.stderr.count("\n") == 1
-    assert "column 'city': 2 rows with a category that no training row has" in result.stderr
-    found = pd.read_csv(tmp_path / "out.csv")
-    assert [*found] == ["churn", "churn_no", "churn_yes"]
-    assert len(found) == 120
-
-
-def test_standard_output_has_the_answers_alone(hpo, folder):
-    result = hpo("predict", str(folder / "model"), str(folder / "new.csv"), "--score", "-q")
-    assert result.code == 0, result.err
-    assert result.out.count("\n") == 121
-    assert result.err.startswith("score: ")
-
-
-def test_chances_are_raw_where_they_are_asked_for(hpo, folder):
-    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
-    told, raw = (hpo(*words, *more).out.splitlines() for more in ((), ("--raw",)))
-    assert told != raw
-    assert [line.split(",")[0] for line in told] == [line.split(",")[0] for line in raw]
-
-
-def test_json_has_rows_notes_and_the_score(hpo, folder, tmp_path):
-    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "--json")
-    assert "give them a file with -o FILE" in hpo(*words).err
-    out = tmp_path / "out.jsonl"
-    found = json.loads(hpo(*words, "-o", str(out), "-q").out)
-    assert (found["rows"], found["file"], found["score"]) == (120, str(out), None)
-    assert len(found["notes"]) == 1
-
-
-def test_a_file_that_exists_is_replaced_only_by_force(hpo, folder, tmp_path):
-    out = tmp_path / "out.csv"
-    out.write_text("mine")
-    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-o", str(out), "-q")
-    result = hpo(*words)
-    assert (result.code, out.read_text()) == (2, "mine")
-    assert hpo(*words, "--force").code == 0
-    assert out.read_text() != "mine"
 
 
 def test_a_model_is_explained_by_rows_with_targets(hpo, folder, tmp_path):

@@ -71,7 +71,7 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
 def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for name, parts, why in (
         ("private", {"privacy": {"noise": 1.0}}, "was trained with privacy"),
-        ("task", {"model": "task.py:Task"}, "has no section model: hpo compress needs"),
+        ("task", {"model": "task.py:Task"}, "its spec has no section model, as that of a task of"),
     ):
         with pytest.raises(HpoError, match=why):
             smaller_document(folder_of(tmp_path / name, **parts), WANTED)
@@ -143,6 +143,7 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     assert found["accuracy"] > 0.4
     for place in ("small", (tmp_path / "small").as_uri()):
         assert "holds the model to compress" in hpo("compress", place, "-o", place).err
+    assert "is in the folder of the model" in hpo("compress", "small", "-o", "small/new").err
     assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err
 
 
@@ -188,6 +189,40 @@ def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
         (("--sparsity", "0", "--learning-rate", "0.1"), "there is no --learning-rate"),
     ):
         assert why in hpo("compress", "model", "-o", "new", "--epochs", "0", *more).err
+
+
+def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, compile_cache):
+    spec = {
+        "name": "iris",
+        "data": {"dataset": "iris", "batch_size": 16},
+        "model": {"name": "mlp", "widths": [16]},
+        "optimizer": {"name": "adam", "learning_rate": 0.05},
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.75, "begin": 0, "end": 0.5}},
+        "train": {"epochs": 4},
+    }
+    studies = Studies(tmp_path, compile_cache)
+    studies.train(load_document(spec, Path()), tmp_path / "cut")
+
+    def zeros_of(folder: str) -> tuple[np.ndarray, int]:
+        arrays = read_packed(tmp_path / folder / "weights")
+        kernels = [array.ravel() for name, array in arrays.items() if name.endswith("kernel")]
+        size = (tmp_path / folder / "weights" / "packed.bin").stat().st_size
+        return np.concatenate(kernels) == 0, size
+
+    before, bytes_before = zeros_of("cut")
+    assert before.sum() == 0.75 * (4 * 16 + 16 * 3)
+    for name, words in {
+        "rested": ("--sparsity", "0", "--epochs", "0"),
+        "learnt": ("--sparsity", "0"),
+        "default": (),
+    }.items():
+        assert hpo("compress", "cut", "-o", name, "--bits", "8", *words).code == 0
+        after, bytes_after = zeros_of(name)
+        assert after[before].all()  # rounding may make more
+        # A bit for each weight, a byte for each that is not 0, and scales and biases of 4 bytes.
+        assert bytes_after == 8 + 6 + (~after).sum() + 4 * 2 * (16 + 3) < bytes_before
+    assert hpo("compress", "cut", "-o", "more", "--sparsity", "0.9").code == 0
+    assert zeros_of("more")[0].sum() >= round(0.9 * 112)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -253,3 +288,9 @@ def test_a_network_of_images_becomes_smaller_by_a_rank(hpo, tmp_path, compile_ca
     refused = hpo("compress", "small", "-o", "new", "--rank", "3", *plain)
     # Neither the first convolution nor the second becomes smaller still.
     assert "the hidden layers would have 258 weights, and have 174: give a smaller" in refused.err
+
+    # Without a hidden layer there is nothing to write as a product.
+    head = {**spec, "model": {"name": "mlp", "widths": []}}
+    studies.train(load_document(head, Path()), tmp_path / "head")
+    refused = hpo("compress", "head", "-o", "new", "--rank", "1", *plain)
+    assert "--rank 1: no rank gives a layer of this model fewer weights: leave it" in refused.err

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -35,8 +34,8 @@ def model(churn: Path) -> Model:
     return load_model(churn / "model", "cpu")
 
 
-def chances(model: Model, table: Path, batch: int = 512) -> np.ndarray:
-    return model.predictions(read_new(model, table).source, batch)
+def chances(model: Model, table: Path) -> np.ndarray:
+    return model.predictions(read_new(model, table).source)
 
 
 def test_a_linear_model_answers_as_scikit_learn_does_from_the_same_rows(
@@ -51,7 +50,7 @@ def test_a_linear_model_answers_as_scikit_learn_does_from_the_same_rows(
     words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
     encoder = make_column_transformer((scaled, numbers), (words, ["city"]))
     encoder.fit(table.iloc[np.sort(rows_of(an_experiment(churn), "train"))])
-    weights = read_weights(churn / "model", "model").arrays
+    weights = read_weights(churn / "model", "model").runs[""]
     kernel, bias = weights["params/head/kernel"], weights["params/head/bias"]
     odds = np.exp(encoder.transform(table) @ kernel + bias)
     expected = odds / odds.sum(1, keepdims=True)
@@ -99,11 +98,14 @@ def test_the_score_on_other_rows_is_that_of_the_answers(
     assert found["accuracy"] == pytest.approx((hits > 0.5).mean())
 
 
-@settings(max_examples=10)
-@given(batch=st.integers(1, 130))
-def test_no_answer_depends_on_the_batch(churn: Path, model: Model, batch: int) -> None:
-    whole = chances(model, churn / "table.csv")
-    np.testing.assert_array_equal(chances(model, churn / "table.csv", batch), whole)
+def test_rows_that_are_judged_in_pieces_have_the_metrics_of_the_whole_to_the_bit(
+    churn: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = read_new(model, churn / "table.csv", with_target=True).source
+    source = own.take(np.resize(np.arange(len(own)), 1700))  # of four parts, the last not full
+    whole = model.score(source)
+    monkeypatch.setattr("hpo.engine.training.ensemble._BYTES_AT_ONCE", 1)
+    assert model.score(source) == whole
 
 
 def test_no_answer_depends_on_the_other_rows(churn: Path, model: Model, tmp_path: Path) -> None:
@@ -351,10 +353,11 @@ def test_code_of_ones_own_comes_with_the_folder_and_runs_only_when_asked(
     assert found == pytest.approx(stored, rel=1e-5)
 
 
-@pytest.mark.parametrize("version", ["1"])
-def test_a_folder_of_every_format_is_read(version: str) -> None:
-    # Made by: python -m tests.trained.tables FOLDER
-    place = ROOT / "tests" / "stored" / f"model-{version}"
+@pytest.mark.parametrize("name", ["model-1", "ensemble-1"])
+def test_a_folder_of_every_format_is_read(name: str) -> None:
+    # Made by: python -m tests.trained.tables FOLDER, and by hpo search and ensemble of search.txt,
+    # whose models are packed.
+    place = ROOT / "tests" / "stored" / name
     expected = pd.read_csv(place / "answers.csv")
     found = hpo.load(place / "model").predict(place / "new.csv")
     pd.testing.assert_frame_equal(found, expected, rtol=1e-5)

@@ -42,7 +42,7 @@ def test_a_compressed_model_answers_from_its_folder_as_it_was_judged(
     stored = json.loads((folder / "metrics.json").read_text())["metrics"]["validation"]
     assert model.score(read_new(model, file, with_target=True).source) == stored
     # Seven values of 3 bits; another model starts from the same arrays.
-    weights = read_weights(folder, "model").arrays
+    weights = read_weights(folder, "model").runs[""]
     for name in ("linears/0", "head"):
         assert len(np.unique(weights[f"params/{name}/kernel"])) <= 7
     assert len(np.unique(weights["params/linears/0/bias"])) == 4
@@ -66,7 +66,7 @@ def test_a_model_of_trained_steps_answers_from_its_folder_as_it_was_judged(
     file = write_rows(tmp_path / "table.csv", rows, tmp_path / "rows.csv")
     stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     assert model.score(read_new(model, file, with_target=True).source) == stored["validation"]
-    kernel = read_weights(tmp_path / "model", "model").arrays["params/head/kernel"]
+    kernel = read_weights(tmp_path / "model", "model").runs[""]["params/head/kernel"]
     assert all(len(np.unique(abs(unit))) <= 4 for unit in kernel.T)
 
 

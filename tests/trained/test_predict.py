@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import hpo
 from hpo.data.load import read_source
+from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
-from hpo.errors import HpoError
-from hpo.trained.model import Model, load_model
-from hpo.trained.predict import answers, read_new
+from hpo.errors import DeviceError, HpoError
+from hpo.trained.model import Member, Model, load_model
+from hpo.trained.predict import answers, read_new, rows_at_once
 from tests.study.whole import Studies
 from tests.trained.tables import an_experiment, rows_of, write_rows, write_table
 
@@ -55,6 +59,62 @@ def test_what_is_no_table_or_has_a_column_twice_is_one_sentence(
     rows = pd.DataFrame(data, columns=["age", "age"]) if isinstance(data, list) else data
     with pytest.raises(HpoError, match=told):
         hpo.load(churn / "model").predict(rows)
+
+
+@settings(max_examples=10)
+@given(batch=st.integers(1, 130))
+def test_no_answer_depends_on_the_batch(churn: Path, model: Model, batch: int) -> None:
+    new = read_new(model, churn / "table.csv")
+    (whole,) = answers(model, new)
+    pieces = [*answers(model, new, batch)]
+    for name, column in whole.items():
+        found = np.concatenate([piece[name] for piece in pieces])
+        np.testing.assert_array_equal(found, column)
+    # A piece is made of whole blocks of 64 rows.
+    assert len(pieces) == (2 if batch <= 64 else 1)
+
+
+@pytest.mark.parametrize(
+    ("available", "rows"),
+    [
+        # 11 features of float32, made by way of copies, and 2 answers of 28 bytes are 188 bytes.
+        (None, 1 << 14),
+        (8 * 188 * 100, 100),
+        (0, 1),
+    ],
+)
+def test_as_many_rows_are_in_memory_as_a_share_of_it_holds(
+    model: Model, available: int | None, rows: int
+) -> None:
+    assert model.description.shape == (11,)
+    assert rows_at_once(model, available) == rows
+
+
+def test_features_that_do_not_fit_are_made_for_fewer_rows(
+    churn: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, made, whole = read_new(model, churn / "table.csv"), [], Model.features
+    (expected,) = answers(model, new)
+
+    def features(model: Model, member: Member, source: Source) -> np.ndarray:
+        made.append(len(source))
+        if len(source) > most:
+            raise MemoryError
+        return whole(model, member, source)
+
+    monkeypatch.setattr(Model, "features", features)
+    most = 40
+    pieces = [*answers(model, new)]
+    assert made == [120, 60, 30, 30, 30, 30]
+    for name, column in expected.items():
+        np.testing.assert_array_equal(np.concatenate([one[name] for one in pieces]), column)
+    most = 0
+    with pytest.raises(DeviceError) as refused:
+        next(answers(model, new))
+    assert str(refused.value) == (
+        f"{model.folder}: the memory ran out with the features of a single row: stop other "
+        "programs, or raise the limit of memory."
+    )
 
 
 def test_progress_counts_the_rows(churn: Path, model: Model) -> None:
@@ -122,7 +182,7 @@ def test_masks_answer_each_pixel_and_score_as_in_training(
     masks = hpo.load(tmp_path / "model").masks(tmp_path / "new.npz")
     assert masks.shape == (len(rows), 8, 8)
     assert (masks == y[rows]).mean() == pytest.approx(stored["validation"]["pixel_accuracy"])
-    monkeypatch.setattr("hpo.trained.predict._NUMBERS_AT_ONCE", 1)  # the fewest rows at once
+    monkeypatch.setattr("hpo.trained.predict._MOST_BYTES", 1)  # the fewest rows at once
     pieces = [piece["y"] for piece in answers(loaded, new)]
     assert [len(piece) for piece in pieces] == [12]
     assert np.concatenate(pieces).tobytes() == masks.tobytes()
@@ -168,3 +228,33 @@ def test_every_way_to_make_features_scores_the_validation_rows_to_the_bit(
     stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     found = loaded.score(read_new(loaded, file, with_target=True).source)
     assert found == stored["validation"]
+
+
+def test_numbers_far_outside_of_the_training_rows_are_told_with_their_count(
+    churn: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(churn / "table.csv").drop(columns="churn")
+    loaded = load_model(churn / "model", "cpu")
+    assert read_new(loaded, table).notes == ()
+    trained = pd.read_csv(churn / "table.csv").iloc[rows_of(an_experiment(churn), "train")]
+    low, high = trained["age"].min(), trained["age"].max()
+    age = [1e30, 2 * high - low, 2 * high - low + 1, 2 * low - high - 1, np.nan]
+    table["age"] = table["age"].astype(float)
+    table.loc[:4, "age"] = age
+    told = f"the range of the training, {low:g} to {high:g}: check the unit of such numbers."
+    expected = (
+        f"the DataFrame: column 'age': 1 row lies far below {told}",
+        f"the DataFrame: column 'age': 2 rows lie far above {told}",
+    )
+    assert read_new(loaded, table).notes == expected
+
+
+def test_an_older_folder_that_does_not_know_the_ranges_tells_none(
+    churn: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(churn / "model", tmp_path / "model")
+    file = tmp_path / "model" / "transforms" / "all.npz"
+    with np.load(file) as arrays:
+        np.savez(file, **{name: arrays[name] for name in arrays.files if name != "kept_range"})
+    table = pd.read_csv(churn / "table.csv").assign(age=1e9)
+    assert read_new(load_model(tmp_path / "model", "cpu"), table).notes == ()

@@ -13,7 +13,7 @@ import pytest
 import hpo
 from hpo.data import remote
 from hpo.errors import HpoError
-from hpo.trained.remote import local_model, send_again, written_to
+from hpo.trained.remote import local_data, local_model, send_again, written_to
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
 URL = "memory://bucket/model"
@@ -227,3 +227,26 @@ def test_an_unsent_model_is_known_by_the_run_that_wrote_it(memory: Any) -> None:
     stopped(ABOUT, is_written=True)
     assert not send_again(URL, "name: before\n", lambda: FINGERPRINT, is_replaced=False)
     assert send_again(URL, ABOUT, lambda: FINGERPRINT, is_replaced=False)
+
+
+def test_new_data_may_lie_at_a_url(churn: Path, memory: Any) -> None:
+    memory.pipe("/bucket/new.csv", (churn / "table.csv").read_bytes())
+    model = hpo.load(churn / "model")
+    expected = model.predict(churn / "table.csv")
+    pd.testing.assert_frame_equal(model.predict("memory://bucket/new.csv"), expected)
+    assert model.score("memory://bucket/new.csv") == model.score(churn / "table.csv")
+    frame = pd.read_csv(churn / "table.csv")
+    for name, rows in (("a", frame[:50]), ("b", frame[50:])):
+        memory.pipe(f"/bucket/new/{name}.parquet", rows.to_parquet())
+    pd.testing.assert_frame_equal(model.predict("memory://bucket/new"), expected)
+
+
+def test_a_url_of_data_that_cannot_be_read_is_one_sentence(memory: Any) -> None:
+    with pytest.raises(
+        HpoError, match=r"^memory://bucket/none\.csv: is not there: correct the URL"
+    ):
+        local_data("memory://bucket/none.csv")
+    with pytest.raises(HpoError, match=r"^the URL of the data: holds a password or key"):
+        local_data("https://me:secret@example.org/new.csv")
+    with pytest.raises(HpoError, match=r"^https:/example\.org/a\.csv: is a URL that lacks a slash"):
+        local_data(Path("https://example.org/a.csv"))

@@ -111,8 +111,11 @@ def check_apart(model: Path, out: str) -> None:
     """
     from hpo.data.remote import url_of
 
-    if _place(out) in (_place(str(model)), _place(url_of(model) or str(model))):
-        raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
+    for own in (str(model), url_of(model) or str(model)):
+        if _place(out) == _place(own):
+            raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
+        if _place(out).startswith(f"{_place(own)}/"):
+            raise HpoError(f"-o {out}: is in the folder of the model to compress: give another.")
 
 
 def _place(folder: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.api.surroundings import data_home
 from hpo.errors import HpoError
-from hpo.trained.remote import local_model
+from hpo.trained.remote import local_data, local_model
 
 if TYPE_CHECKING:
     from hpo.trained.exported.bench import Timing  # imports JAX
@@ -51,14 +50,15 @@ def export_model(
     folder.check_extra(format)
     there = local_model(model)
     loaded = load_answering(there, device, is_trusted=trust_code)
-    data, home = None if rows is None else Path(rows), data_home()
-    source = folder.rows_to_compare(loaded, data, (Path.cwd(), there.parent), home)
-    in_bits = partial(folder.export_onnx, precision=precision)
-    export: Callable[..., Exported] = in_bits if format == "onnx" else folder.export_stablehlo
+    data, folders = None if rows is None else local_data(rows), (Path.cwd(), there.parent)
+    source = folder.rows_to_compare(loaded, data, folders, data_home(), is_trusted=trust_code)
+    export = folder.export_onnx if format == "onnx" else folder.export_stablehlo
     most = TOLERANCES[precision] if tolerance is None else tolerance
     # Every row of folds has trained a member.
     is_judged = rows is None and not loaded.training.data.folds
-    return export(loaded, Path(out), source, most, is_judged=is_judged, is_replaced=force)
+    return export(
+        loaded, Path(out), source, most, precision, is_judged=is_judged, is_replaced=force
+    )
 
 
 def bench(
@@ -92,7 +92,7 @@ def _check_export(form: Any, precision: Any, tolerance: float | None) -> None:
     """Refuse what the options of the command line refuse, too.
 
     Raises:
-        HpoError: for a value that is not known, or StableHLO in few bits.
+        HpoError: for a value that is not known.
     """
     for option, value, names in (
         ("--format", form, ("onnx", "stablehlo")),
@@ -102,5 +102,3 @@ def _check_export(form: Any, precision: Any, tolerance: float | None) -> None:
             raise HpoError(f"{option} {value}: is not known: give {' or '.join(names)}.")
     if tolerance is not None and not tolerance >= 0:
         raise HpoError(f"--tolerance {tolerance}: is below 0: give another.")
-    if form == "stablehlo" and precision != "float32":
-        raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")

@@ -38,7 +38,10 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
     if path.is_dir():
         found = images.files(path)
         if not found or len(features.shape) != 3:
-            raise DataError(f"{path}: holds no image: give a folder of images, or an NPZ file.")
+            raise DataError(
+                f"{path}: holds no image: give a folder of images, a .npz file with an array x, or "
+                "an IDX file."
+            )
         x = images.read_pixels(found, features.shape, is_resized=is_resized)
         columns[FILE] = [str(file.relative_to(path)) for file in found]
         columns[TARGET] = [file.parent.name for file in found]

@@ -26,10 +26,14 @@ ENDINGS = {
 # Files of other programs, which would be read as text.
 _NO_TABLES = (".json", ".npy", ".npz", ".ods", ".pickle", ".pkl", ".xls", ".xlsx", ".zip")
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
+_CURE = (
+    f"give a file that ends in {', '.join(endings[0] for endings in ENDINGS.values())}, packed as "
+    ".gz or not, or a folder of Parquet files"
+)
 
 
 def new_table(path: Path, like: DataSpec, texts: Collection[str]) -> Table:
-    """The columns of a table of new data.
+    """The columns of a table of new data: of a file, or a folder of Parquet or Arrow files.
 
     A file in the format of the training data is read as theirs was: its separator, encoding and
     words for empty cells. The cells of the columns `texts` are texts, whatever they hold.
@@ -56,23 +60,39 @@ def format_of(path: Path, like: DataSpec) -> str:
     Raises:
         DataError: for a name that says no format.
     """
+    own = like.dataset.key if isinstance(like.dataset, TableFile) else None
+    if path.is_dir():
+        return _format_of_folder(path, own)
     name = path.name.lower()
     for packed in _PACKED:
         name = name.removesuffix(packed)
     for key, endings in ENDINGS.items():
         if name.endswith(endings):
             return key
-    own = like.dataset.key if isinstance(like.dataset, TableFile) else None
-    if (
-        own is None
-        or name.endswith(_NO_TABLES)
-        or (path.is_dir() and own not in ("parquet", "arrow"))
-    ):
-        known = ", ".join(endings[0] for endings in ENDINGS.values())
-        raise DataError(
-            f"{path}: its name says no format of a table: give a file that ends in {known}."
-        )
+    if own is None or name.endswith(_NO_TABLES):
+        raise DataError(f"{path}: its name says no format of a table: {_CURE}.")
     return own
+
+
+def _format_of_folder(path: Path, own: str | None) -> str:
+    """The format of the files in a folder; of several, that of the training.
+
+    Raises:
+        DataError: for a folder that is no table.
+    """
+    endings = {file.suffix.lower() for file in parquet.files(path)}
+    found = [key for key in ("parquet", "arrow") if endings.intersection(ENDINGS[key])]
+    # Files of the training's format may have names without an ending.
+    if own in ("parquet", "arrow") and (own in found or not found):
+        return own
+    if not found:
+        raise DataError(f"{path}: is a folder without Parquet or Arrow files: {_CURE}.")
+    return found[0]
+
+
+def _has_tabs(path: Path) -> bool:
+    """Whether the name of a file says that tabs separate its cells."""
+    return any(ending in (".tsv", ".tab") for ending in map(str.lower, path.suffixes))
 
 
 def _section(path: Path, key: str, like: DataSpec) -> DataSpec:
@@ -83,6 +103,8 @@ def _section(path: Path, key: str, like: DataSpec) -> DataSpec:
         missing = own.missing if isinstance(own, TableFile) else ()
         own = load(READERS[key].spec).model_validate({key: text, "target": "-"})
         own = own.model_copy(update={"missing": missing})
+    if key == "csv" and _has_tabs(path) and not _has_tabs(Path(own.path)):
+        own = own.model_copy(update={"separator": "\t"})
     whole = {
         "target": (),
         "weight": None,

@@ -82,6 +82,50 @@ def unknown_notes(source: Source, features: Features, transform: FittedTransform
     return found
 
 
+def training_ranges(
+    features: Features, transforms: Sequence[FittedTransform]
+) -> list[tuple[float, float] | None]:
+    """The lowest and highest number that training rows have in each column of numbers.
+
+    None for booleans, for dates, for columns without a number, and where a fit does not say it.
+    """
+    low, high = np.full((2, len(features.numbers)), np.nan)
+    for fit in transforms:
+        if fit.kept is None or "kept_range" not in fit.more:
+            return [None] * len(low)
+        ends = fit.more["kept_range"]
+        low[fit.kept] = np.fmin(low[fit.kept], ends[0])
+        high[fit.kept] = np.fmax(high[fit.kept], ends[1])
+    are_told = [one.part == "number" for one in features.numbers] & ~np.isnan(low)
+    return [
+        (float(low[place]), float(high[place])) if is_told else None
+        for place, is_told in enumerate(are_told)
+    ]
+
+
+def range_notes(
+    source: Source, features: Features, transforms: Sequence[FittedTransform]
+) -> list[str]:
+    """A sentence for each column with numbers far outside of those that training rows have.
+
+    They lie beyond the range by more than its width.
+    """
+    found = []
+    ranges = training_ranges(features, transforms)
+    for column, ends, x in zip(features.numbers, ranges, source.x.T, strict=True):
+        if ends is None:
+            continue
+        low, high = ends
+        for side, is_far in (("below", x < 2 * low - high), ("above", x > 2 * high - low)):
+            if count := int(is_far.sum()):
+                rows = count_text(count, "row") + (" lies" if count == 1 else " lie")
+                found.append(
+                    f"{source.target}: column {shown(column.name)}: {rows} far {side} the range of "
+                    f"the training, {low:g} to {high:g}: check the unit of such numbers."
+                )
+    return found
+
+
 def with_targets(
     source: Source, table: Table, features: Features, classes: tuple[str, ...], task: Task
 ) -> Source:

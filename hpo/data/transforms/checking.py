@@ -27,6 +27,7 @@ _ARRAYS = {
     "text_fill": "i texts",
     "text_column": "i ones",
     "text_value": "i ones",
+    "kept_range": "f 2 kept",
     "clip": "f",
     "log_column": "i logs",
     "quantile_column": "i quantiles",

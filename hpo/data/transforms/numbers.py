@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hpo.data.mapped import is_large
-from hpo.data.transforms.by_column import values_of
+from hpo.data.transforms.by_column import pieces_of, values_of
 from hpo.spec.sections.columns import Treatment
 
 # As many as scikit-learn's QuantileTransformer takes by default.
@@ -41,6 +41,15 @@ def _fill(values: np.ndarray, treatment: Treatment) -> float:
         return float(np.median(values, overwrite_input=True))
     found, counts = np.unique(values, return_counts=True)
     return float(found[counts.argmax()])  # the smallest of equally frequent ones
+
+
+def ends_of(x: np.ndarray) -> np.ndarray:
+    """The lowest and the highest number of each column, float64 `[2, columns]`, NaN left out."""
+    found = np.full((2, x.shape[1]), np.nan)
+    for rows in pieces_of(x):
+        found[0] = np.fmin(found[0], np.fmin.reduce(x[rows], axis=0))
+        found[1] = np.fmax(found[1], np.fmax.reduce(x[rows], axis=0))
+    return found
 
 
 def fit_numbers(x: np.ndarray, treatments: Sequence[Treatment]) -> dict[str, np.ndarray]:

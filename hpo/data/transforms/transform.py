@@ -37,6 +37,7 @@ from hpo.data.transforms.encoding import (
     training_parts,
 )
 from hpo.data.transforms.numbers import (
+    ends_of,
     fill_of,
     fit_numbers,
     logarithms,
@@ -358,9 +359,9 @@ def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> Fit
     one_hot: dict[str, Any] = fit_one_hot(texts, texts_as)
     fitted = FittedTransform(kept=kept, fill=fill, **one_hot)
     codes = fitted.codes(train)
-    more: dict[str, np.ndarray] = {}
+    more: dict[str, np.ndarray] = {"kept_range": ends_of(x)} if train.names else {}
     if any(one.transform != "none" for one in treatments):
-        more = fit_numbers(_filled(x, fill), treatments)
+        more |= fit_numbers(_filled(x, fill), treatments)
     flags: list[int] = [
         place
         for place, one in zip(np.flatnonzero(kept).tolist(), treatments, strict=True)

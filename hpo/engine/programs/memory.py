@@ -1,19 +1,31 @@
-"""Recognises that a device has run out of memory, and continues with fewer lanes."""
+"""Recognises that a device has run out of memory, and goes on with fewer lanes, or rows."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
+from jax.extend import core
 
 from hpo.engine.mesh import Place, devices_of, even_lanes
 from hpo.engine.programs.plans import Plan
 from hpo.errors import DeviceError
 
+# XLA's words for a device, or its own library of kernels for CPUs, that gets no memory.
+_EXHAUSTED = ("RESOURCE_EXHAUSTED", "YNNPACK operation failed", "std::bad_alloc")
+# A prime number that hardly an axis of a model has: a size that it divides grows with the rows.
+_ROWS = 1009
+
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether this is XLA's error for a device that has run out of memory."""
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    """Whether this is the error for a device, or a machine, that has run out of memory."""
+    if isinstance(error, MemoryError):
+        return True
+    is_of_xla = isinstance(error, jax.errors.JaxRuntimeError)
+    return is_of_xla and any(text in str(error) for text in _EXHAUSTED)
 
 
 def halved(plan: Plan, place: Place) -> Plan:
@@ -28,3 +40,35 @@ def halved(plan: Plan, place: Place) -> Plan:
             "smaller, or stop other programs on it."
         )
     return replace(plan, lanes=even_lanes(place, plan.lanes // 2))
+
+
+def bytes_of_row(
+    function: Callable[[Any, Any], Any], weights: Any, shape: tuple[int, ...], kind: Any
+) -> int:
+    """The most bytes of one row that any step of a function reads and writes together.
+
+    The function takes weights and rows `[B, *shape]` of the type `kind`. Nothing is compiled. It
+    stands for the memory that each further row takes, which XLA makes less by joining steps.
+    """
+    traced = jax.make_jaxpr(function)(weights, jax.ShapeDtypeStruct((_ROWS, *shape), kind))
+    return _widest(traced.jaxpr) // _ROWS
+
+
+def _widest(jaxpr: core.Jaxpr) -> int:
+    """The most bytes that an equation reads and writes of what grows with the rows."""
+    widest = 0
+    for equation in jaxpr.eqns:
+        values = (*equation.invars, *equation.outvars)
+        widest = max(
+            widest,
+            sum(_growing_bytes(one.aval) for one in values),
+            *map(_widest, core.jaxprs_in_params(equation.params)),
+        )
+    return widest
+
+
+def _growing_bytes(aval: Any) -> int:
+    sizes = getattr(aval, "shape", ())
+    if not any(size and size % _ROWS == 0 for size in sizes):
+        return 0
+    return int(math.prod(sizes) * aval.dtype.itemsize)

@@ -25,7 +25,8 @@ from hpo.engine.training.weights import joined
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
-_PARTS_AT_ONCE = 64
+# Parts of rows that are evaluated in one call: no more, nor those that take more bytes.
+_PARTS_AT_ONCE, _BYTES_AT_ONCE = 64, 1 << 28
 _OF_TRAINING = ("epsilon", "corrupted_accuracy", "sparsity")
 
 
@@ -69,9 +70,11 @@ def metrics_on(
     evaluate = jax.jit(partial(task.evaluate_as, training))
     sums: Any = np.zeros(task.sums, np.float32)
     scores, parts = [], evaluation_parts(len(split))
+    part_bytes = sum(array.nbytes for array in host_rows(split, 0, 1).values())
+    at_once = max(1, min(_PARTS_AT_ONCE, _BYTES_AT_ONCE // part_bytes))
     # Parts are added in order, so that pieces of them give the sums of the whole to the bit.
-    for start in range(0, parts, _PARTS_AT_ONCE):
-        rows = host_rows(split, start, min(_PARTS_AT_ONCE, parts - start))
+    for start in range(0, parts, at_once):
+        rows = host_rows(split, start, min(at_once, parts - start))
         tally = jax.device_get(evaluate(lane, rows, sums))
         sums = tally.sums
         scores += [] if tally.scores is None else [tally.scores]

@@ -65,7 +65,7 @@ def started(
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(drawn)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    arrays = _with_ranges(_of_rank(arrays, named), named)
+    arrays = _with_ranges(_of_rank(start, arrays, named), named)
     for name in sorted({*named} ^ {*arrays}):
         has, lacks = ("this model", "that") if name in named else ("that", "this model")
         shape = list((named if name in named else arrays)[name].shape)
@@ -79,7 +79,7 @@ def started(
 
 
 def _of_rank(
-    arrays: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
+    start: Start, arrays: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Trained arrays, with the factors of those layers that are products of two among `drawn`."""
     found = dict(arrays)
@@ -99,6 +99,9 @@ def _of_rank(
         if is_factor and layer + _KERNEL in found:
             left, right = layer + _LEFT, layer + _RIGHT
             kernel = found.pop(layer + _KERNEL)
+            whole = (*drawn[left].shape[:-1], drawn[right].shape[-1])
+            if kernel.shape != whole:
+                raise _misfit(start, layer + _KERNEL, kernel.shape, whole)
             pair = factors(_matrix(kernel), drawn[left].shape[-1])
             found[left] = pair[0].reshape(*kernel.shape[:-1], -1)
             found[right] = pair[1].reshape(*drawn[right].shape[:-1], -1)
@@ -159,9 +162,13 @@ def _one(
         return drawn if is_head and not start.keeps_head else trained.astype(drawn.dtype)
     if drawn.shape[:-1] == trained.shape[:-1] and drawn.shape[-1:] == (outputs,):
         return drawn
-    raise HpoError(
-        f"{start.where}: {_short(name)} has the shape {list(trained.shape)} there and "
-        f"{list(drawn.shape)} in this model: name a folder of the same model, with the same sizes."
+    raise _misfit(start, name, trained.shape, drawn.shape)
+
+
+def _misfit(start: Start, name: str, there: tuple[int, ...], here: tuple[int, ...]) -> HpoError:
+    return HpoError(
+        f"{start.where}: {_short(name)} has the shape {list(there)} there and {list(here)} in this "
+        "model: name a folder of the same model, with the same sizes."
     )
 
 

@@ -37,6 +37,7 @@ from hpo.spec.sections.compression.sparsity import sparsity_mistakes
 from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
+from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.models.sequences import sequence_mistakes
 from hpo.spec.sections.techniques.average import average_mistakes
 from hpo.spec.sections.techniques.privacy import privacy_mistakes
@@ -167,7 +168,7 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     private = privacy_mistakes(training.privacy)
     compression, code = training.compression, getattr(training.model, "python", None)
     small = (
-        *sparsity_mistakes(compression.sparsity),
+        *sparsity_mistakes(compression.sparsity, folder_of(training.model)),
         *quantisation_mistakes(compression.weights),
         *activation_mistakes(compression.activations, code),
     )

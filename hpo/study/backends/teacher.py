@@ -222,11 +222,13 @@ def _answers(
     models: Sequence[_TeacherModel], task: Task, name: str, fold: int | None = None
 ) -> np.ndarray:
     """The outputs of a teacher for the rows of a split, float32 `[N, ..., K]`."""
+    from hpo.trained.model import JUDGED_ROWS
+
     found, shares = [], []
     for one in models:
         own = one.data if fold is None else one.data.folds[fold]
         members, x = one.members(fold), own.splits[name].x
-        found += [one.model.outputs(member, x) for member in members]
+        found += [one.model.outputs(member, x, JUDGED_ROWS) for member in members]
         shares += [one.share / len(members)] * len(members)
     if len(found) == 1:
         return found[0]

@@ -133,10 +133,10 @@ def train_together(
         state = fold(storage.events(study.id), Goal((_LOSS,)), study.where)
         journal = StudyJournal(storage, study.id, state, lease, lambda: None)
         journal.record(Start({"pid": os.getpid()}))
-        trials = _Trials(members, state)
-        for number in trials.left_over():
+        wanted = {trial.number for _, trial in _trials_of(members, state)}
+        for number in sorted(state.unfinished - wanted):
             journal.record(End(TrialState.PRUNED), number)
-        crew = _Crew(trials, around)
+        crew = _Crew(members, around)
         crew.pin(journal)
         executor = local_executor(crew.places, around.cache, crew.data_of)
         stack.callback(executor.close)
@@ -148,7 +148,7 @@ def train_together(
         keeper = stack.enter_context(Keeper(kept_folder(url, _NAME), count, crew.provenance))
         every = min(one.ready.experiment.study.checkpoint_seconds for one in members)
         driver = Driver(
-            trials.rules(),
+            _rules(members, state),
             journal,
             executor,
             States(writer),
@@ -157,100 +157,108 @@ def train_together(
             every,
             keeper,
         )
-        watcher = _Watcher(trials, driver, executor, watch)
+        watcher = _Watcher(members, state, driver, executor, watch)
         journal.record(Stop(driver.run(stop.obey, watcher.look)))
         journal.flush()
         watcher.tell()
         crew.tell(state, say)
-    return trials.ends(url)
+    return _ends(members, state, url)
 
 
-class _Trials:
-    """The trials of the study that are members; others are those of an earlier call."""
+def _member_of(members: Sequence[Member], hparams: HParams) -> Member:
+    """The member that a trial trains."""
+    return next(one for one in members if one.hparams == hparams)
 
-    def __init__(self, members: Sequence[Member], state: StudyState) -> None:
-        self.members, self._state = members, state
 
-    def left_over(self) -> list[int]:
-        """The unfinished trials that are no members any more."""
-        return [n for n in sorted(self._state.unfinished) if self._find(n) is None]
+def _trials_of(members: Sequence[Member], state: StudyState) -> list[tuple[Member, Trial]]:
+    """The members that have a trial, and that trial; other trials are those of an earlier call."""
+    return [
+        (one, trial) for trial in state.trials for one in members if one.hparams == trial.hparams
+    ]
 
-    def member_of(self, hparams: HParams) -> Member:
-        """The member that a trial trains."""
-        return next(one for one in self.members if one.hparams == hparams)
 
-    def of_members(self) -> list[tuple[Member, Trial]]:
-        """The members that have a trial, and that trial."""
-        found = [(self._find(trial.number), trial) for trial in self._state.trials]
-        return [(one, trial) for one, trial in found if one is not None]
+def _ends(members: Sequence[Member], state: StudyState, url: str) -> dict[int, Ended]:
+    """The ends of the members that have trained in full, by their numbers."""
+    return {
+        one.number: Ended(
+            KeptTrial(url, _NAME, trial.number, state.metrics[trial.number]),
+            state.costs[trial.number].get("train_seconds", 0.0),
+        )
+        for one, trial in _trials_of(members, state)
+        if trial.is_full
+    }
+
+
+def _rules(members: Sequence[Member], state: StudyState) -> Rules:
+    """The rules of the study: each member is a trial, and trains to its own last epoch."""
+    scheduler = _ToOwnEnds(members)
+    return Rules(
+        sampler=scheduler.sampler,
+        scheduler_for=lambda _: scheduler,
+        trials=len(state) + len(scheduler.sampler.ask(state.trials, len(members))),
+        epochs=max(one.to_epoch for one in members),
+        is_learning=False,
+        replicas=Replicas.of(members[0].ready.training),
+        last_epoch=scheduler.last_epoch,
+    )
+
+
+@dataclass(frozen=True)
+class _InOrder:
+    """The sampler of the study: it proposes the members that have no trial, in their order."""
+
+    members: Sequence[Member]
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The next members that have no trial: it is the sampler of the study."""
         known = [trial.hparams for trial in trials]
         return [dict(one.hparams) for one in self.members if one.hparams not in known][:n]
 
-    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
-        """The work begun, then starts: it is the scheduler of the study, too."""
-        begun = (
-            Job(trial.number, self.member_of(trial.hparams).to_epoch)
-            for trial in Trials.of(trials).unfinished
-        )
-        new = self.ask(trials, window)
-        later = (
-            Job(number, self.member_of(hparams).to_epoch)
-            for number, hparams in enumerate(new, start=len(trials))
-        )
-        return (*in_priority((), begun), *later)
 
-    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """None, ever."""
-        return frozenset()
+@dataclass(frozen=True)
+class _ToOwnEnds:
+    """The scheduler of the study: each trial trains to the last epoch of its member."""
+
+    members: Sequence[Member]
+
+    @property
+    def sampler(self) -> _InOrder:
+        """What proposes the trials."""
+        return _InOrder(self.members)
 
     @property
     def brackets(self) -> tuple[Bracket, ...]:
         """One bracket of one rung: no trial is compared with another."""
         return one_rung(len(self.members), max(one.to_epoch for one in self.members))
 
-    def rules(self) -> Rules:
-        """The rules of the study."""
-        total = len(self._state) + len(self.ask(self._state.trials, len(self.members)))
-        return Rules(
-            sampler=self,
-            scheduler_for=lambda _: self,
-            trials=total,
-            epochs=max(one.to_epoch for one in self.members),
-            is_learning=False,
-            replicas=Replicas.of(self.members[0].ready.training),
-            last_epoch=lambda hparams: self.member_of(hparams).to_epoch,
+    def last_epoch(self, hparams: HParams) -> int:
+        """The epoch after which the trial of these hparams ends."""
+        return _member_of(self.members, hparams).to_epoch
+
+    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
+        """The work begun, then starts."""
+        begun = (
+            Job(trial.number, self.last_epoch(trial.hparams))
+            for trial in Trials.of(trials).unfinished
         )
+        new = enumerate(self.sampler.ask(trials, window), start=len(trials))
+        later = (Job(number, self.last_epoch(hparams)) for number, hparams in new)
+        return (*in_priority((), begun), *later)
 
-    def ends(self, url: str) -> dict[int, Ended]:
-        """Where the ends of the members are that have trained in full."""
-        state = self._state
-        return {
-            one.number: Ended(
-                KeptTrial(url, _NAME, trial.number, state.metrics[trial.number]),
-                state.costs[trial.number].get("train_seconds", 0.0),
-            )
-            for one, trial in self.of_members()
-            if trial.is_full
-        }
-
-    def _find(self, number: int) -> Member | None:
-        hparams = self._state.trial(number).hparams
-        return next((one for one in self.members if one.hparams == hparams), None)
+    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
+        """None, ever."""
+        return frozenset()
 
 
 class _Crew:
-    """What makes the work of the members, by the plans with which each would train alone."""
+    """Makes the work of the members, by the plans with which each would train alone."""
 
-    def __init__(self, trials: _Trials, around: Surroundings) -> None:
+    def __init__(self, members: Sequence[Member], around: Surroundings) -> None:
         devices = local_devices(around.device)
         # `hpo train` takes one device, and bits depend on the lanes that train at once on each.
         self.places = places(devices, is_meshed=False)
         self._platform = str(devices[0].platform)
-        self._trials, self._compiler = trials, Compiler(around.cache)
-        known = [one.ready.provenance for one in trials.members]
+        self._members, self._compiler = members, Compiler(around.cache)
+        known = [one.ready.provenance for one in members]
         self.provenance = Provenance(
             library_versions(),
             describe(devices),
@@ -258,9 +266,9 @@ class _Crew:
             {name: sha256 for one in known for name, sha256 in one.code.items()},
             {name: sha256 for one in known for name, sha256 in one.weights.items()},
         )
-        self._data = {one.ready.reference: one.ready.data for one in trials.members}
+        self._data = {one.ready.reference: one.ready.data for one in members}
         self._wanted: dict[str, Plan] = {}
-        for one in trials.members:
+        for one in members:
             program = self._work(one).program
             self._wanted.setdefault(program.label, self._plan(one, program))
         self.plans = Plans(next(iter(self._wanted.values())))
@@ -271,7 +279,7 @@ class _Crew:
 
     def prepare(self, hparams: HParams, number: int) -> Work:
         """The work of a trial."""
-        return self._work(self._trials.member_of(hparams))
+        return self._work(_member_of(self._members, hparams))
 
     def pin(self, journal: Journal) -> None:
         """Note the plan of each program that has none."""
@@ -299,7 +307,7 @@ class _Crew:
         plan = plan_of(training, self._platform)
         if plan.form != "map" or training.train.lanes != "auto":
             return plan
-        runs = Replicas.of(training).count * len(self._trials.members)
+        runs = Replicas.of(training).count * len(self._members)
         usual = choose_plans(self._platform, "auto", runs, pools, is_learning=False)
         known = self._compiler.kept_lanes(program)
         return replace(plan, lanes=max(plan.lanes, known or usual.usual.lanes))
@@ -310,12 +318,14 @@ class _Watcher:
 
     def __init__(
         self,
-        trials: _Trials,
+        members: Sequence[Member],
+        state: StudyState,
         driver: Driver,
         executor: Executor,
         watch: Callable[[Progress], None],
     ) -> None:
-        self._trials, self._driver, self._executor, self._watch = trials, driver, executor, watch
+        self._members, self._state, self._watch = members, state, watch
+        self._driver, self._executor = driver, executor
         self._start, self._due = time.monotonic(), 0.0
 
     def look(self) -> None:
@@ -329,7 +339,7 @@ class _Watcher:
         self._watch(self._progress(time.monotonic() - self._start))
 
     def _progress(self, seconds: float) -> Progress:
-        members, found = self._trials.members, self._trials.of_members()
+        members, found = self._members, _trials_of(self._members, self._state)
         runs = Replicas.of(members[0].ready.training).count
         named = [
             replace(trial, number=one.number, hparams={}) for one, trial in found if trial.epochs

@@ -20,7 +20,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.sections.data import TableFile
 from hpo.trained.description import Description
 from hpo.trained.ensembles.write import FORMAT
-from hpo.trained.model import BATCH, Member, Model, load_model, temperature_of
+from hpo.trained.model import JUDGED_ROWS, Member, Model, load_model, temperature_of
 from hpo.trained.save import ENSEMBLE_FILE, MEMBERS_FOLDER
 
 _NAME = re.compile(r"trial-\d{1,9}", re.ASCII)
@@ -71,20 +71,20 @@ class Ensemble:
         found = [one for one in own if one is not None]
         return np.average(found, axis=0, weights=self.shares) if len(found) == len(own) else None
 
-    def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
+    def predictions(self, source: Source, rows: int | None = None) -> np.ndarray:
         """The mean of the models' predictions; see `Model.predictions`."""
-        return self.mean_of(self.features_of(source), batch)
+        return self.mean_of(self.features_of(source), rows)
 
     def features_of(self, source: Source) -> list[np.ndarray]:
         """The features of some examples, as each of the members takes them."""
         return [one for model in self.models for one in model.features_of(source)]
 
-    def mean_of(self, features: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
+    def mean_of(self, features: Sequence[np.ndarray], rows: int | None = None) -> np.ndarray:
         """The predictions for features, of each member its own."""
         total: Any = 0.0
         own = iter(features)
         for model, share in zip(self.models, self.shares, strict=True):
-            total = total + share * model.mean_of([*islice(own, len(model.members))], batch)
+            total = total + share * model.mean_of([*islice(own, len(model.members))], rows)
         found: np.ndarray = total
         return found
 
@@ -94,7 +94,8 @@ class Ensemble:
 
     def score(self, source: Source) -> dict[str, float]:
         """The metrics of the answers for examples with targets."""
-        return metrics_of(self.predictions(source), self.training, self.data, self.judged(source))
+        found = self.predictions(source, JUDGED_ROWS)
+        return metrics_of(found, self.training, self.data, self.judged(source))
 
 
 Answering: TypeAlias = Model | Ensemble
@@ -103,6 +104,11 @@ Answering: TypeAlias = Model | Ensemble
 def models_of(model: Answering) -> tuple[Model, ...]:
     """The models of an ensemble, or the model alone."""
     return model.models if isinstance(model, Ensemble) else (model,)
+
+
+def block_rows(model: Answering) -> int:
+    """The rows that go through each member at once; see `hpo.trained.blocks`."""
+    return min(one.blocks.rows for one in models_of(model))
 
 
 def load_answering(

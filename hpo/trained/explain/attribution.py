@@ -23,7 +23,7 @@ from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
 from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.explain.importance import Columns, permuted
-from hpo.trained.model import LEAST_BATCH, Member, Model
+from hpo.trained.model import Member, Model
 
 # Pieces of the way from the base to a row at first, and points in each.
 _PIECES, _POINTS = 32, 4
@@ -33,7 +33,9 @@ _HALVINGS, _MOST_PIECES = 8, 128
 # of a piece supposes that this number of pieces of a way have a gap.
 _GAP, _KINKS = 1e-3, 16
 _ROUNDING = 1e-6
-_PIECES_AT_ONCE, _NUMBERS_AT_ONCE = 1024, 1 << 22
+_PIECES_AT_ONCE, _BYTES_AT_ONCE = 1024, 1 << 29
+# Gradients keep what several layers have made.
+_LAYERS_KEPT = 4
 
 
 class Attribution(NamedTuple):
@@ -126,7 +128,8 @@ def _member_parts(
     """The parts of the features of each row in the answers of a member, and their rises."""
     answer = jax.jit(partial(_answers, model.program, model.training))
     integrate = jax.jit(partial(_integrated, model.program, model.training))
-    size = min(max(_NUMBERS_AT_ONCE // max(1, x[0].size), LEAST_BATCH), _PIECES_AT_ONCE)
+    bytes_of_row = max(1, _LAYERS_KEPT * model.row_bytes, 32 * x[0].size)
+    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE))
 
     def of(function: Any, rows: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
         pieces = []

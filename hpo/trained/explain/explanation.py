@@ -25,7 +25,7 @@ from hpo.trained.explain.importance import Importance, columns_of, permutation_i
 from hpo.trained.explain.judging import Bin, calibration_bins, confusion, row_losses, worst_rows
 from hpo.trained.explain.pictures import beside
 from hpo.trained.explain.tokens import WordParts, text_columns, word_parts
-from hpo.trained.predict import NewData
+from hpo.trained.predict import NewData, predictions_of
 
 # Rows whose words are told beside those of the worst ones.
 _FIRST_ROWS = 3
@@ -90,7 +90,7 @@ def explained(
         HpoError: for a metric that the model does not have.
     """
     source, told = new.source, model.description
-    predictions, split = model.predictions(source), model.judged(source)
+    predictions, split = predictions_of(model, source), model.judged(source)
     metrics = metrics_of(predictions, model.training, model.data, split, model.thresholds)
     _check_metric(how.metric, metrics)
     chances = tempered(predictions, model.temperature) if told.classes else predictions
@@ -159,7 +159,7 @@ def _words(
     """The parts of the words of texts, in the worst rows and in the first ones."""
 
     def answers(changed: Source, rows: np.ndarray) -> np.ndarray:
-        chances = model.predictions(changed).reshape(len(rows), -1)
+        chances = predictions_of(model, changed).reshape(len(rows), -1)
         if not model.description.classes:
             return chances[:, 0]
         own = np.clip(chances[np.arange(len(rows)), classes[rows]], _LEAST, 1 - _LEAST)
@@ -203,7 +203,7 @@ def _importance(
     sign = 1 if METRICS[how.metric].direction == "minimize" else -1
 
     def loss_of(shuffled: Source) -> float:
-        found = model.predictions(shuffled)
+        found = predictions_of(model, shuffled)
         return sign * metrics_of(found, alone, model.data, split, model.thresholds)[how.metric]
 
     return tuple(permutation_importances(columns, some, loss_of, how.repeats, how.seed, watch))

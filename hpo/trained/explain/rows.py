@@ -9,17 +9,25 @@ from hpo.data.corruptions import corrupted
 from hpo.data.load import load_data
 from hpo.data.new.validation import validation_rows
 from hpo.errors import HpoError
-from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.ensembles.ensemble import Answering, models_of
 from hpo.trained.load import data_fingerprint
+from hpo.trained.model import data_of_training
 from hpo.trained.predict import NewData, other_answers, read_new
+from hpo.trained.remote import local_data
 
 
 def rows_to_explain(
-    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering,
+    data: str | Path | None,
+    folders: Sequence[Path],
+    home: Path | None,
+    *,
+    is_trusted: bool = False,
 ) -> NewData:
-    """The examples with targets in a file; without one, the validation rows of the training.
+    """The examples with targets at a path or URL; without one, the rows that validated.
 
-    Paths in the spec of the model start at one of the `folders`; `home` has named data sets.
+    Paths in the spec of the model start at one of the `folders`; `home` has named data sets. A
+    function of the user's own that gave the rows runs if it `is_trusted`.
 
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
@@ -28,11 +36,11 @@ def rows_to_explain(
     if kind is not None:
         raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
     if data is not None:
-        return read_new(model, data, with_target=True)
+        return read_new(model, local_data(data), with_target=True)
     where = f"{model.folder}: give data with targets: hpo explain {model.folder} DATA"
-    spec = model.training.data
-    if spec.folds:
+    if model.training.data.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
+    spec = data_of_training(models_of(model)[0], is_trusted=is_trusted)
     why = ""
     for folder in folders:
         try:

@@ -18,12 +18,13 @@ import numpy as np
 
 from hpo.data.dataset import DataSet
 from hpo.data.source import Source
+from hpo.engine.devices import available_bytes
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.programs.footprint import call_seconds, own_program
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.trained.description import Description
-from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.ensembles.ensemble import Answering, models_of
 from hpo.trained.exported.comparing import rows_at_once
 from hpo.trained.exported.folder import check_extra
 from hpo.trained.exported.precision import PRECISIONS, NoProductError
@@ -31,6 +32,7 @@ from hpo.trained.model import Member, Model
 
 # Rows that the model takes at once.
 BATCHES = (1, 8, 64, 512)
+_LAYERS_HELD = 4  # by an engine at once, as large as the widest
 _LEAST_SECONDS = 0.3  # of the calls whose median counts
 # Drawn rows that calibrate int8, whose speed does not depend on them.
 _CALIBRATING = 64
@@ -79,12 +81,21 @@ def timings(model: Answering, clock: Callable[[], float] = time.perf_counter) ->
     if without_engine(model) is None:
         calls |= _engines(model)
     for rows in BATCHES:
-        if rows > max(1, rows_at_once(model)):
+        if not _fits(model, rows):
             break
         drawn = drawn_rows(model, rows)
         for engine_name, call in calls.items():
             seconds = call_seconds(partial(call, drawn, rows), _LEAST_SECONDS, clock)
             yield Timing(engine_name, rows, 1000 * statistics.median(seconds))
+
+
+def _fits(model: Answering, rows: int) -> bool:
+    """Whether some rows, and what the widest layer makes of them, fit in memory."""
+    if rows == 1:
+        return True
+    available = available_bytes()
+    needed = _LAYERS_HELD * rows * max(one.row_bytes for one in models_of(model))
+    return rows <= rows_at_once(model) and (available is None or needed <= available)
 
 
 def _engines(model: Answering) -> dict[str, Callable[[Drawn, int], Any]]:

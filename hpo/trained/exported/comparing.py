@@ -19,7 +19,6 @@ from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.exported.answers import scale_of
 from hpo.trained.exported.precision import TOLERANCES, Precision
-from hpo.trained.model import BATCH
 
 # Those of the model and of its export, by these names.
 Metrics: TypeAlias = dict[str, dict[str, float]]
@@ -61,7 +60,7 @@ def compared(
     for start in range(0, rows, at_once):
         some = slice(start, min(start + at_once, rows))
         chances, found = (
-            model.mean_of([x[some] for x in features], min(BATCH, at_once)),
+            model.mean_of([x[some] for x in features]),
             export(some),
         )
         new = differences(model, found, tempered(chances, model.temperature))

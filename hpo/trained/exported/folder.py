@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.new.table import training_ranges
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
@@ -20,14 +21,14 @@ from hpo.engine.training.metrics.temperature import tempered
 from hpo.errors import DataError, ExportError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile, TextFile
 from hpo.trained.answers import answer_names
-from hpo.trained.ensembles.ensemble import Answering, Ensemble, models_of
+from hpo.trained.ensembles.ensemble import Answering, Ensemble, block_rows, models_of
 from hpo.trained.exported import standalone
 from hpo.trained.exported.comparing import Metrics, compared
 from hpo.trained.exported.precision import Precision
 from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
-from hpo.trained.model import BATCH, Model
+from hpo.trained.model import Model, data_of_training
 from hpo.trained.predict import read_new
 from hpo.trained.writing import check_here
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from hpo.trained.exported.integers import Kept
 
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
-TEXTS_FILE, REQUIREMENTS_FILE = "texts.py", "requirements.txt"
+TABLES_FILE, TEXTS_FILE = "tables.py", "texts.py"
+REQUIREMENTS_FILE = "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
 # What the leaves of `data.text` need beside these.
 _LIBRARIES = (
@@ -44,7 +46,10 @@ _LIBRARIES = (
     ("reduce", "lemma", "simplemma>=2.0"),
 )
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
-_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, TEXTS_FILE, REQUIREMENTS_FILE}
+_FILES = {
+    *(MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE),
+    *(TABLES_FILE, TEXTS_FILE, REQUIREMENTS_FILE),
+}
 
 
 class Exported(NamedTuple):
@@ -80,11 +85,17 @@ def check_extra(form: str) -> None:
 
 
 def rows_to_compare(
-    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
+    model: Answering,
+    data: Path | None,
+    folders: Sequence[Path],
+    home: Path | None,
+    *,
+    is_trusted: bool = False,
 ) -> Source:
     """The examples of a file of new data, or else those that validate by the model's spec.
 
-    The spec's relative paths start at one of the `folders`.
+    The spec's relative paths start at one of the `folders`. A function of the user's own that gave
+    the rows runs if it `is_trusted`.
 
     Raises:
         HpoError: if there are none, or they are others than in the training.
@@ -93,10 +104,10 @@ def rows_to_compare(
         return text_in(language_model(model, model.folder), data)
     if data is not None:
         return read_new(model, data).source
-    why = "it names none"
+    spec, why = data_of_training(models_of(model)[0], is_trusted=is_trusted), "it names none"
     for folder in folders:
         try:
-            source = validation_rows(model.training.data, folder, home)
+            source = validation_rows(spec, folder, home)
         except DataError as error:
             why = str(error)
             continue
@@ -105,7 +116,7 @@ def rows_to_compare(
         why = "its columns or categories are not those of the training"
     raise HpoError(
         f"{model.folder}: the validation rows of its spec cannot be read ({why[:200]}): run this "
-        "where they are, or give rows of the same columns with --rows FILE."
+        "where they are, or give rows of the same columns with --rows DATA."
     )
 
 
@@ -147,10 +158,10 @@ def export_onnx(
     check_free(folder, _FILES, is_replaced=is_replaced)
     slim = _slim(model)
     data = onnx_model(slim, precision, slim.features_of(source)).SerializeToString()
-    engine, cells = session(data), cells_of(source, model)
+    engine, cells, at_once = session(data), cells_of(source, model), block_rows(model)
 
     def export(rows: slice) -> np.ndarray:
-        return answers(engine, {name: one[rows] for name, one in cells.items()}, BATCH)
+        return answers(engine, {name: one[rows] for name, one in cells.items()}, at_once)
 
     told = compared(model, source, export, tolerance, precision, is_judged=is_judged)
     texts = _texts_of(model)
@@ -197,6 +208,8 @@ def _texts_of(model: Answering) -> dict[str, str]:
         SCRIPT_FILE: _script("language.py" if is_language else SCRIPT_FILE),
         REQUIREMENTS_FILE: _REQUIREMENTS + "".join(f"{line}\n" for line in needed),
     }
+    if not is_language and (schema["series"] or not schema["type"]):
+        found[TABLES_FILE] = _script(TABLES_FILE)
     if fits or schema.get("cut") == "bpe":
         found[TEXTS_FILE] = _script(TEXTS_FILE)
     return found
@@ -211,6 +224,7 @@ def export_stablehlo(
     file: Path,
     source: Source,
     tolerance: float,
+    precision: Precision = "float32",
     *,
     is_judged: bool = False,
     is_replaced: bool = False,
@@ -226,17 +240,17 @@ def export_stablehlo(
 
     check_free(file, set(), is_replaced=is_replaced)
     slim = _slim(model)
-    data = stablehlo(slim)
+    data = stablehlo(slim, precision)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
-    x = model.features_of(source)[0]
+    x, at_once = model.features_of(source)[0], block_rows(model)
 
     def answers(rows: slice) -> np.ndarray:
-        starts = range(rows.start, rows.stop, BATCH)
-        parts = [np.asarray(call(x[start : min(start + BATCH, rows.stop)])) for start in starts]
+        starts = range(rows.start, rows.stop, at_once)
+        parts = [np.asarray(call(x[start : min(start + at_once, rows.stop)])) for start in starts]
         return np.concatenate(parts)
 
-    told = compared(model, source, answers, tolerance, "float32", is_judged=is_judged)
+    told = compared(model, source, answers, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
     return Exported(len(data), told.rows, told.difference, told.metrics, _units(model, slim))
 
@@ -264,6 +278,8 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "numbers": [[*one] for one in told.features.numbers],
         "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
+        "untrained": [_untrained(model, place) for place in range(len(told.features.texts))],
+        "ranges": training_ranges(told.features, [one.data.transform for one in model.members]),
         "text_inputs": text_inputs(model),
         "series": None if series is None else _series_schema(model, series),
         "type": told.features.type,
@@ -271,6 +287,21 @@ def schema_of(model: Answering) -> dict[str, Any]:
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",
         "missing": sorted({*EMPTY_WORDS, *words}),
     }
+
+
+def _untrained(model: Answering, place: int) -> list[list[str]]:
+    """The categories of a text column that no training row has, as each of the members says.
+
+    Members that say the same are listed once, and those for which any category is as good are not.
+    """
+    values = model.description.features.texts[place].values
+    found: dict[tuple[str, ...], None] = {}
+    for member in model.members:
+        known = member.data.transform.known_categories(place)
+        if known is not None and values is not None:
+            have = {*known.tolist()}
+            found[tuple(text for code, text in enumerate(values) if code not in have)] = None
+    return [[*texts] for texts in found]
 
 
 def _series_schema(model: Answering, series: TableFile) -> dict[str, Any]:

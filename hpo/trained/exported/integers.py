@@ -23,6 +23,7 @@ from hpo.spec.sections.compression.section import Compression
 from hpo.trained.exported.graph import Graph, inputs_of
 from hpo.trained.exported.network import network
 from hpo.trained.exported.operators import OPERATORS, convolved, factors, whole
+from hpo.trained.exported.precision import Kernel, in_whole_numbers
 from hpo.trained.exported.translation import Operator, Translation, UntranslatedError
 from hpo.trained.model import Member, Model
 
@@ -32,13 +33,6 @@ _INTEGERS = ("integer", "learned", "ternary")
 # ConvInteger takes no other weights than those of uint8, in which this is 0.
 _MIDDLE = 128
 _MOST_SUM = 2**31 - 1
-
-
-class Kernel(NamedTuple):
-    """A kernel as whole numbers, int8, times a scale: one of each unit, or one of all."""
-
-    numbers: np.ndarray
-    scale: np.ndarray
 
 
 Kernels: TypeAlias = Mapping[tuple[tuple[int, ...], bytes], Kernel]
@@ -82,24 +76,6 @@ def kernels_of(levels: Weights, weights: Mapping[str, Any]) -> Kernels | None:
                 return None
             found[_key(array)] = kernel
     return found
-
-
-def in_whole_numbers(array: np.ndarray, bits: int, *, by_channel: bool) -> Kernel | None:
-    """The whole numbers of these bits that a kernel is; None for another kernel.
-
-    The largest one may be any: trained scales leave some out, and so do units that are cut.
-    """
-    columns = array.reshape(-1, array.shape[-1] if by_channel else 1)
-    largest = np.abs(columns).max(0, initial=0)
-    scale, lacks = np.ones_like(largest), largest != 0
-    for most in range(2 ** (bits - 1) - 1, 0, -1):
-        own = np.where(lacks, largest / np.float32(most), scale)
-        fits = lacks & (np.rint(columns / own) * own == columns).all(0)
-        scale, lacks = np.where(fits, own, scale), lacks & ~fits
-        if not lacks.any():
-            numbers = np.rint(columns / scale).astype(np.int8)
-            return Kernel(numbers.reshape(array.shape), scale)
-    return None
 
 
 def _key(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:

@@ -17,6 +17,7 @@ from hpo.spec.marks import with_leaves
 from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
+from hpo.trained.exported.precision import Precision, kept_in
 from hpo.trained.exported.translation import Operator, UntranslatedError, translated
 from hpo.trained.model import Member, Model
 
@@ -25,15 +26,21 @@ _PLATFORM = "gpu"
 _STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def outputs_of(model: Model, member: Member) -> Callable[[Any], Any]:
-    """The function from a member's features to its outputs, which JAX traces; it is float32."""
-    plain = {"train.precision": "float32"}
+def outputs_of(
+    model: Model, member: Member, precision: Precision = "float32"
+) -> Callable[[Any], Any]:
+    """The function from a member's features to its outputs, float32, which JAX traces.
+
+    It keeps its weights in a precision. In float16 it computes, too, else in float32.
+    """
+    plain = {"train.precision": "float16" if precision == "float16" else "float32"}
     own = model.program.of_its_own(model.training)
     program = replace(own, platform=_PLATFORM, template=with_leaves(own.template, plain))
     weights = jax.tree.map(np.asarray, jax.device_get(member.weights))
+    params = kept_in(precision, weights["params"])
 
     def outputs(x: Any) -> Any:
-        state = weights["params"], weights["variables"]
+        state = params(), weights["variables"]
         return forward(program, model.training, *state, {"x": x})[0].astype(jnp.float32)
 
     return outputs
@@ -52,8 +59,10 @@ def network(model: Model, member: Member, operators: Mapping[str, Operator] = OP
         raise _untranslated(model, "onnx", error) from None
 
 
-def stablehlo(model: Answering) -> bytes:
+def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
     """The answers of a model for encoded numbers as the bytes of `jax.export`, of any batch.
+
+    Its weights are kept in a precision: see `outputs_of`.
 
     Raises:
         ExportError: for members that encode their inputs each in its own way, or a model whose
@@ -69,7 +78,8 @@ def stablehlo(model: Answering) -> bytes:
         )
     from jax import export
 
-    told, outputs = model.description, [outputs_of(model, member) for member in model.members]
+    told = model.description
+    outputs = [outputs_of(model, member, precision) for member in model.members]
     (batch,) = export.symbolic_shape("batch")
     example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
 

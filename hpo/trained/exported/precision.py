@@ -1,15 +1,18 @@
-"""Networks of fewer bits: an ONNX graph in float16, or with products in int8."""
+"""Networks of fewer bits: an ONNX graph or weights in float16, or in int8."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from hpo.engine.models.abstract import is_kernel
 from hpo.errors import HpoError
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
@@ -21,8 +24,16 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "float16": 0.02, "int8": 
 _CALIBRATING = 512
 _AT_ONCE = 64
 _QUANTISED = ("MatMul", "Conv")
+_MOST = 127  # of the whole numbers of 8 bits, on both sides of zero
 # The numbers of float16 that are furthest from zero and nearest to it.
 _LARGEST, _SMALLEST = 65504.0, 2.0**-24
+
+
+class Kernel(NamedTuple):
+    """A kernel as whole numbers, int8, times a scale: one of each unit, or one of all."""
+
+    numbers: np.ndarray
+    scale: np.ndarray
 
 
 class NoProductError(HpoError):
@@ -102,6 +113,57 @@ def _half(array: np.ndarray) -> np.ndarray:
     size = np.clip(np.abs(array), np.where(array == 0, 0, _SMALLEST), _LARGEST)
     held = np.where(np.isfinite(array), np.copysign(size, array), array)
     return held.astype(np.float16)
+
+
+def in_whole_numbers(array: np.ndarray, bits: int, *, by_channel: bool) -> Kernel | None:
+    """The whole numbers of these bits that a kernel is; None for another kernel.
+
+    The largest one may be any: trained scales leave some out, and so do units that are cut.
+    """
+    columns = array.reshape(-1, array.shape[-1] if by_channel else 1)
+    largest = np.abs(columns).max(0, initial=0)
+    scale, lacks = np.ones_like(largest), largest != 0
+    for most in range(2 ** (bits - 1) - 1, 0, -1):
+        own = np.where(lacks, largest / np.float32(most), scale)
+        fits = lacks & (np.rint(columns / own) * own == columns).all(0)
+        scale, lacks = np.where(fits, own, scale), lacks & ~fits
+        if not lacks.any():
+            numbers = np.rint(columns / scale).astype(np.int8)
+            return Kernel(numbers.reshape(array.shape), scale)
+    return None
+
+
+def kept_in(precision: Precision, weights: Any) -> Callable[[], Any]:
+    """The function that gives weights as a program of JAX uses them, and keeps them in few bits.
+
+    It is called while JAX traces. In int8, kernels are whole numbers times a scale of each unit,
+    and float32 as used; those that are whole numbers already stay as they are.
+    """
+    if precision == "float32":
+        return lambda: weights
+
+    def kept(path: Any, array: np.ndarray) -> Any:
+        if precision == "float16":
+            return _half(array)
+        if not is_kernel(jax.tree_util.keystr(path, simple=True, separator="/"), array):
+            return array
+        return in_whole_numbers(array, 8, by_channel=True) or _nearest(array)
+
+    held = jax.tree_util.tree_map_with_path(kept, weights)
+
+    def used(one: Any) -> Any:
+        if isinstance(one, Kernel):
+            return jnp.asarray(one.numbers).astype(jnp.float32) * one.scale
+        return one
+
+    return lambda: jax.tree.map(used, held, is_leaf=lambda one: isinstance(one, Kernel))
+
+
+def _nearest(kernel: np.ndarray) -> Kernel:
+    """The whole numbers of 8 bits that are nearest to a kernel, with a scale for each unit."""
+    largest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(0, initial=0)
+    scale = np.where(largest != 0, largest / np.float32(_MOST), np.float32(1))
+    return Kernel(np.rint(kernel / scale).astype(np.int8), scale)
 
 
 class _Rows:

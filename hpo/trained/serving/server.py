@@ -9,9 +9,12 @@ from __future__ import annotations
 import ipaddress
 import json
 import shlex
+import signal
 import socket
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +24,7 @@ from hpo.trained.serving.service import RequestError, Service
 MOST_BYTES = 16 << 20
 _MOST_CONNECTIONS = 64
 _PIECE = 1 << 16
+_POLL_SECONDS = 0.1  # in which the loop of the server notices that it ends
 _MOST_SHOWN = 2000  # characters
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PATHS = {"/": "GET", "/schema": "GET", "/health": "GET", "/metrics": "GET", "/predict": "POST"}
@@ -47,6 +51,43 @@ class Server(ThreadingHTTPServer):
         # A page of another site could give its name our address.
         self.names = {*_LOOPBACK, host} if is_loopback(host) else None
         self.seats = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self.is_ending = False
+        self._answering, self._changed = 0, threading.Condition()
+
+    def serve_until_terminated(self, begun: Callable[[], None]) -> None:
+        """Serve until SIGTERM, which containers send; then finish the requests that have come.
+
+        A second SIGTERM ends the process at once. `begun` is called when the first would be heard.
+        """
+
+        def end(*_: object) -> None:
+            self.is_ending = True
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # The loop, which this handler interrupts, has to go on to notice that it ends.
+            threading.Thread(target=self.shutdown, daemon=True).start()
+
+        old = signal.signal(signal.SIGTERM, end)
+        try:
+            begun()
+            self.serve_forever(_POLL_SECONDS)
+            self.socket.close()  # so that others are told to go elsewhere
+            time.sleep(_POLL_SECONDS)  # in which a connection that was just taken is read
+            with self._changed:
+                self._changed.wait_for(lambda: not self._answering)
+        finally:
+            signal.signal(signal.SIGTERM, old)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Count a request as one that is to be answered before the server ends."""
+        with self._changed:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._answering -= 1
+                self._changed.notify_all()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a connection, or refuse it where there are too many."""
@@ -102,10 +143,17 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Read and answer a request, all of whose bytes must come in time."""
         self._begin_limit()
-        try:
-            super().handle_one_request()
-        finally:
-            self.limit.cancel()
+        # It counts from its first line on: an idle connection keeps no server from ending.
+        with ExitStack() as self.work:
+            try:
+                super().handle_one_request()
+            finally:
+                self.limit.cancel()
+
+    def parse_request(self) -> bool:
+        """Read the head of a request, whose first line has come."""
+        self.work.enter_context(self.server.answering())
+        return super().parse_request()
 
     def _begin_limit(self) -> None:
         # A client that sends a byte now and then would keep a timeout of each read from ending.
@@ -141,7 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
             body = _json({"error": text})
             self.close_connection = True
         self.server.service.count(path if path in _PATHS else "other", status)
+        self.close_connection |= self.server.is_ending
         self._send(status, kind, body)
+        self.work.close()
         if self.close_connection:
             self._drain()
 

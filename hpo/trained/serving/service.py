@@ -17,13 +17,14 @@ import numpy as np
 
 from hpo.data.new.arrays import checked_arrays
 from hpo.data.source import Source
-from hpo.errors import HpoError
+from hpo.errors import DeviceError, HpoError
 from hpo.spec.words import shown
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.predict import FRAME, NewData, answers, read_new
 from hpo.trained.serving.turns import Answers, BusyError, Turns
 
+# Rows of requests that share a call, so that none of them waits long.
+_MOST_SHARED = 16
 _MOST_CELLS = 10_000_000  # of a table of all rows and all names in them
 _MOST_CELL = 1 << 20  # characters of a text in a cell
 _MOST_VALUES = 100  # categories that the schema lists for a column
@@ -52,8 +53,7 @@ class Service:
         if task == "language":
             raise HpoError(f"{model.folder}: goes on with texts, and hpo serve answers for rows.")
         self.model, self.most_rows = model, most_rows
-        # More rows at once go through the model in a larger batch, which takes longer.
-        self.turns = Turns(self._answers, LEAST_BATCH, patience_seconds)
+        self.turns = Turns(self._answers, _MOST_SHARED, patience_seconds)
         self._counting = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._rows, self._calls, self._seconds = 0, 0, 0.0
@@ -118,13 +118,15 @@ class Service:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 new = self._read(rows)
-                pieces = [*answers(self.model, new, _batch_of(new))]
+                pieces = [*answers(self.model, new)]
         except RequestError:
             raise
         except UnicodeEncodeError:  # JSON may escape a half of a surrogate pair, such as "\\ud800"
             raise RequestError(
                 422, "a text holds half a character, which has no bytes: send it whole."
             ) from None
+        except DeviceError as error:
+            raise RequestError(503, str(error)) from None
         except HpoError as error:
             raise RequestError(422, str(error).replace(FRAME, "the rows", 1)) from None
         found = [row for piece in pieces for row in _plain_rows(piece)]
@@ -139,7 +141,7 @@ class Service:
         These are the names and the types of their cells; None for rows that depend on each other,
         and for many, which gain nothing.
         """
-        if len(rows) > LEAST_BATCH or self.model.series is not None:
+        if len(rows) > _MOST_SHARED or self.model.series is not None:
             return None
         features = self.model.description.features
         if not features.is_table:
@@ -186,21 +188,19 @@ class Service:
         return "\n".join(lines) + "\n"
 
     def _warm_up(self) -> None:
-        """Compile the model for few and for many rows, so that no request need wait for it."""
+        """Compile the model, so that no request need wait for it."""
         schema = self.schema()
-        least = schema.get("window", 1)
-        row = schema["example"]
-        for count in (least, least + LEAST_BATCH):
-            rows = [row] * count
-            if self.model.series is not None:  # every row has a time of its own
-                rows = [{**row, str(self.model.series.time): place} for place in range(count)]
-            with suppress(HpoError):  # a model whose example is none of its own answers all others
-                self.predict(json.dumps({"rows": rows}).encode())
+        count, row = schema.get("window", 1), schema["example"]
+        rows = [row] * count
+        if self.model.series is not None:  # every row has a time of its own
+            rows = [{**row, str(self.model.series.time): place} for place in range(count)]
+        with suppress(HpoError):  # a model whose example is none of its own answers all others
+            self.predict(json.dumps({"rows": rows}).encode())
         self._rows, self._calls, self._seconds = 0, 0, 0.0
 
     def _rows_of(self, body: bytes) -> list[Any]:
         try:
-            found = json.loads(body, parse_constant=_no_constant)
+            found = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             why = " ".join(str(error).split())
             raise RequestError(400, f"the body is no JSON ({why:.100}): send rows.") from None
@@ -241,12 +241,17 @@ class Service:
         return read_new(self.model, pd.DataFrame(columns))
 
 
-def _batch_of(new: NewData) -> int:
-    return LEAST_BATCH if new.rows <= LEAST_BATCH else BATCH
-
-
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each of whose names stands there once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, count),) = Counter(name for name, _ in pairs).most_common(1)
+        raise RequestError(422, f"an object has {shown(name)} {count} times: send it once.")
+    return found
 
 
 def _check_row(row: Any, place: int) -> None:

@@ -41,7 +41,6 @@ def test_an_exported_model_answers_in_onnxruntime_as_in_python(churn: Path, tmp_
         ({"format": "pickle"}, r"^--format pickle: is not known: give onnx or stablehlo\.$"),
         ({"precision": "int4"}, "^--precision int4: is not known: give float32 or float16"),
         ({"tolerance": -1.0}, "^--tolerance -1.0: is below 0"),
-        ({"format": "stablehlo", "precision": "int8"}, "StableHLO is float32"),
     ):
         with pytest.raises(hpo.HpoError, match=why):
             hpo.export_model(churn / "model", tmp_path / "new", **words)

@@ -51,3 +51,45 @@ def test_a_file_of_another_program_is_not_read_as_text(tmp_path, name):
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: there is no such file: correct the path"):
         new_table(tmp_path / "none.csv", LIKE, ())
+
+
+@pytest.mark.parametrize("marks", [{}, {"thousands": ","}, {"header": False}])
+def test_blank_lines_of_a_column_are_rows_so_that_answers_keep_their_place(tmp_path, marks):
+    like = DataSpec.model_validate({"dataset": {"csv": "t.csv", "target": "y", **marks}})
+    head = "" if marks.get("header") is False else "\nnote\n"
+    (tmp_path / "new.csv").write_text(f"{head}good\n   \n\nbad\n\n'q'\n\n\n")
+    found = new_table(tmp_path / "new.csv", like, ["note", "column_1"])
+    cells = ["good", "   ", "", "bad", "", "'q'"]
+    assert [*found.frame.iloc[:, 0].fillna("")] == cells
+    lines = [int(found.rows[row].rpartition(":")[2]) for row in range(6)]
+    assert lines == [*range(1 + head.count("\n"), 7 + head.count("\n"))]
+
+
+def test_blank_lines_of_several_columns_are_no_rows(tmp_path):
+    (tmp_path / "new.csv").write_text("\ncode;size\n\n01;1.5\n\n\n02;2.5\n\n")
+    found = new_table(tmp_path / "new.csv", LIKE, ["code"])
+    assert found.frame["size"].tolist() == [1.5, 2.5]
+    assert found.rows[1] == f"{tmp_path / 'new.csv'}:7"
+
+
+def test_a_folder_of_parquet_files_is_a_table_and_so_are_partitions(tmp_path):
+    (tmp_path / "flat").mkdir()
+    FRAME.iloc[:1].to_parquet(tmp_path / "flat" / "a.parquet")
+    FRAME.iloc[1:].to_parquet(tmp_path / "flat" / "b.parquet")
+    FRAME.iloc[::-1].to_parquet(tmp_path / "parts", partition_cols=["code"])
+    for name in ("flat", "parts"):
+        found = new_table(tmp_path / name, LIKE, ["code"]).frame
+        assert found["size"].tolist() == [1.5, 2.5]
+        assert {*found} == {"code", "size"}
+    (tmp_path / "arrow").mkdir()
+    FRAME.to_feather(tmp_path / "arrow" / "data.arrow", compression="uncompressed")
+    assert len(new_table(tmp_path / "arrow", LIKE, ()).frame) == 2
+    (tmp_path / "notes").mkdir()
+    FRAME.to_csv(tmp_path / "notes" / "new.csv")
+    with pytest.raises(DataError, match=r"notes: is a folder without Parquet or Arrow files: give"):
+        new_table(tmp_path / "notes", LIKE, ())
+
+
+def test_tabs_separate_the_cells_of_a_tsv_file_whatever_separated_those_of_the_training(tmp_path):
+    FRAME.to_csv(tmp_path / "new.tsv.gz", sep="\t", index=False)
+    assert [*new_table(tmp_path / "new.tsv.gz", LIKE, ()).frame] == ["code", "size"]

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import QuantileTransformer
 
+from hpo.data.transforms.numbers import ends_of
 from hpo.data.transforms.transform import fit_transform
 from hpo.spec.sections.columns import Columns
 from tests.data.transforms.test_transform import NAN, table
@@ -63,3 +64,9 @@ def test_a_flag_says_where_cells_are_empty_where_training_has_such_cells_alone()
     train = [[1, NAN, 3], [NAN, NAN, 4]]
     found = features(train, [[NAN, 5, NAN]], flag=True)
     np.testing.assert_array_equal(found, [[1, 3.5, 1]])
+
+
+def test_the_ends_of_columns_are_their_lowest_and_highest_numbers():
+    x = np.array([[NAN, 3.0], [-1.0, 7.5], [4.0, NAN]])
+    assert ends_of(x).tolist() == [[-1, 3], [4, 7.5]]
+    assert ends_of(np.zeros((2, 0))).shape == (2, 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
@@ -13,6 +15,7 @@ from hpo.engine.pools.pool import Pool
 from hpo.engine.pools.streaming import data_bytes
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler, _peak_bytes
+from hpo.engine.programs.memory import bytes_of_row
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.errors import DeviceError
 from tests.engine.samples import a_training, tiny_data
@@ -88,3 +91,14 @@ def test_a_chunk_that_is_being_fetched_counts_beside_the_one_in_training(
     monkeypatch.setattr("hpo.engine.programs.compiler.memory_bytes", lambda _: own)
     with pytest.raises(DeviceError, match="one lane needs"):
         Pool(local_devices("cpu")[0], Compiler()).load(program, Plans(Plan("map", 1)), tiny)
+
+
+def test_the_bytes_of_a_row_are_those_of_the_widest_step_without_the_weights() -> None:
+    def outputs(weights: Any, x: Any) -> Any:
+        return jax.jit(jnp.tanh)(x @ weights[0]) @ weights[1]
+
+    weights = np.zeros((1000, 50), np.float32), np.zeros((50, 3), np.float32)
+    # The first product reads 1,000 numbers of 4 bytes for each row, and writes 50.
+    assert bytes_of_row(outputs, weights, (1000,), np.float32) == 4 * 1050
+    # What is inside of another function counts: the tanh reads 50 numbers and writes them.
+    assert bytes_of_row(outputs, (np.zeros((2, 50)), weights[1]), (2,), np.float32) == 4 * 100

@@ -140,6 +140,34 @@ def test_convolutions_of_low_rank_start_from_the_closest_product_and_whole_ones_
         np.testing.assert_array_equal(again["params/convs/0/bias"], bias)
 
 
+def test_a_kernel_of_another_window_is_a_product_too_and_does_not_fit_the_old_one(
+    images: DataSet,
+) -> None:
+    model = {"name": "cnn", "filters": [4], "dense": [], "rank": 1}
+    arrays = _arrays({"convs/0/kernel": (5, 5, 1, 4), "convs/0/bias": (4,)})
+    arrays |= _arrays({"head/kernel": (64, 3), "head/bias": (3,)})
+    wide = a_training(model={**model, "kernel": 5})
+    found = _first(_started(wide, arrays), images)
+    kernel = arrays["params/convs/0/kernel"]
+    u, values, v = np.linalg.svd(kernel.reshape(25, 4), full_matrices=False)
+    left, right = (found[f"params/convs/0/{side}/kernel"] for side in ("left", "right"))
+    assert (left.shape, right.shape) == ((5, 5, 1, 1), (1, 1, 1, 4))
+    product = left.reshape(25, 1) @ right.reshape(1, 4)
+    np.testing.assert_allclose(product, values[0] * np.outer(u[:, 0], v[0]), atol=1e-5)
+
+    # Its sizes are told as they are there: of the layer, or of the first of two arrays.
+    narrow = a_training(model={**model, "kernel": 3})
+    whole = r"convs/0/kernel has the shape \[5, 5, 1, 4\] there and \[3, 3, 1, 4\] in this model"
+    with pytest.raises(HpoError, match=whole):
+        _first(_started(narrow, arrays), images)
+    of_two = r"convs/0/left/kernel has the shape \[5, 5, 1, 1\] there and \[3, 3, 1, 1\] in this"
+    with pytest.raises(HpoError, match=of_two):
+        _first(_started(narrow, found), images)
+    plain = a_training(model={**model, "kernel": 3, "rank": None})
+    with pytest.raises(HpoError, match=whole):
+        _first(_started(plain, found), images)
+
+
 @pytest.mark.parametrize(
     ("head", "keeps_head"), [({"head/kernel": (8, 7), "head/bias": (7,)}, True), (_HEAD, False)]
 )

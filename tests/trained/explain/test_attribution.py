@@ -33,7 +33,7 @@ def test_the_parts_of_a_linear_model_are_weights_times_steps(churn: Path) -> Non
     source = read_new(model, churn / "table.csv").source
     found = model.predictions(source).argmax(1).astype(np.int32)
     parts = parts_of(model, source, found)
-    kernel = read_weights(churn / "model", "model").arrays["params/head/kernel"]
+    kernel = read_weights(churn / "model", "model").runs[""]["params/head/kernel"]
     # Of two classes, the odds are the difference of the outputs.
     weights = (kernel[:, 1] - kernel[:, 0]) * np.where(found, 1, -1)[:, None]
     x = model.features(model.members[0], source)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hpo.data.new.validation import validation_rows
+from hpo.data.source import Source
 from hpo.errors import HpoError
 from hpo.trained.explain.rows import rows_to_explain
+from hpo.trained.exported.folder import rows_to_compare
 from hpo.trained.model import load_model
 from hpo.trained.predict import read_new
 from tests.study.whole import Studies
@@ -54,3 +59,38 @@ def test_answers_that_are_not_one_for_each_row_are_refused(churn: Path) -> None:
     other = replace(model, description=replace(model.description, task="language"))
     with pytest.raises(HpoError, match="learns what comes next in a text: hpo explain is for one"):
         rows_to_explain(other, churn / "table.csv", (churn,), None)
+
+
+SOURCE = """
+import numpy as np
+
+def load(path):
+    with np.load(path) as found:
+        print("rows are read")
+        return {"x": found["x"], "y": np.where(found["x"][:, 0] > 0, "a", "b")}
+"""
+
+
+def test_code_of_the_users_own_gives_the_rows_only_where_it_is_trusted(
+    studies: Studies, tmp_path: Path, hpo: Any
+) -> None:
+    (tmp_path / "rows.py").write_text(SOURCE)
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).normal(size=(40, 3)))
+    dataset = {"python": "rows.py:load", "path": "rows.npz"}
+    spec = an_experiment(tmp_path, data={"dataset": dataset, "batch_size": 8})
+    studies.train(spec, tmp_path / "model")
+    expected = validation_rows(spec.training.data, tmp_path, None)
+    (tmp_path / "rows.py").unlink()  # the folder keeps it
+    model = load_model(tmp_path / "model", "cpu")
+    told = r"come from rows\.py:load, code of your own: give rows in a file, or read .*model/code"
+    for rows in (rows_to_explain, rows_to_compare):
+        with pytest.raises(HpoError, match=told):
+            rows(model, None, (tmp_path,), None)
+        found = rows(model, None, (tmp_path / "other", tmp_path), None, is_trusted=True)
+        source = found if isinstance(found, Source) else found.source
+        np.testing.assert_array_equal(source.x, expected.x)
+        np.testing.assert_array_equal(source.y, expected.y)
+    result = hpo("explain", str(tmp_path / "model"), "--trust-code", "--json", "-q")
+    assert result.code == 0, result.err
+    assert "rows are read" in result.err
+    assert json.loads(result.out)["rows"] == len(expected)

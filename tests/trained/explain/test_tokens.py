@@ -64,7 +64,7 @@ def test_the_part_of_a_word_is_its_weight_in_a_linear_model_of_counts(
     model = load_model(tmp_path / "model", "cpu")
     new = read_new(model, tmp_path / "reviews.csv", with_target=True)
     found = explained(model, new, How(repeats=2, worst=2))
-    kernel = read_weights(tmp_path / "model", "model").arrays["params/head/kernel"]
+    kernel = read_weights(tmp_path / "model", "model").runs[""]["params/head/kernel"]
     vocabulary = sorted({*GOOD, *BAD, *OTHER})
     assert len(kernel) == len(vocabulary)
     texts = (tmp_path / "reviews.csv").read_text().splitlines()[1:]

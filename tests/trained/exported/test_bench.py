@@ -51,6 +51,18 @@ def test_each_engine_answers_every_number_of_rows(kind: str, tmp_path: Path) -> 
     assert found[-1].rows_a_second == BATCHES[-1]
 
 
+def test_numbers_of_rows_that_do_not_fit_in_memory_are_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = drawn(tmp_path, data_of(tmp_path, "colours"), SPECS["colours"])
+    monkeypatch.setattr(bench, "without_engine", lambda _: "no engine")
+    for rows, most in ((64, [1, 8, 64]), (63, [1, 8]), (0, [1])):
+        room = 4 * rows * model.row_bytes
+        monkeypatch.setattr(bench, "available_bytes", lambda room=room: room)
+        ticks = count()
+        assert [one.rows for one in timings(model, lambda ticks=ticks: float(next(ticks)))] == most
+
+
 def test_a_model_that_onnxruntime_cannot_run_is_measured_in_jax(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

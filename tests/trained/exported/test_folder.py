@@ -36,7 +36,7 @@ def test_the_rows_that_validate_are_compared(model: Model, churn: Path, tmp_path
     stored = json.loads((churn / "model" / "metrics.json").read_text())["metrics"]
     found = export_onnx(model, tmp_path / "out", source, 1e-5)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("model.onnx", "predict.py", "requirements.txt", "schema.json")
+        *("model.onnx", "predict.py", "requirements.txt", "schema.json", "tables.py")
     }
     assert found.rows == len(source) == 24
     assert found.difference < 1e-6
@@ -77,7 +77,7 @@ def test_a_text_or_a_series_may_be_compared_instead(tmp_path: Path) -> None:
 
 
 def test_without_rows_nothing_is_written(model: Model, churn: Path, tmp_path: Path) -> None:
-    with pytest.raises(HpoError, match=r"cannot be read \(.*give rows .* with --rows FILE"):
+    with pytest.raises(HpoError, match=r"cannot be read \(.*give rows .* with --rows DATA"):
         rows_to_compare(model, None, (tmp_path,), None)
     table = (churn / "table.csv").read_text().replace("Oslo", "Paris")
     (tmp_path / "table.csv").write_text(table)

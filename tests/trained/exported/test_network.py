@@ -16,6 +16,7 @@ from hpo.registry import MODELS
 from hpo.spec.marks import with_leaves
 from hpo.trained.exported.network import network, outputs_of, stablehlo
 from hpo.trained.exported.onnx_model import session
+from hpo.trained.exported.precision import Precision
 from hpo.trained.model import Model
 from tests.trained.exported.drawn import data_of, drawn
 
@@ -100,6 +101,24 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
         outputs = np.asarray(outputs_of(model, model.members[0])(x), np.float64)
         odds = np.exp(outputs - outputs.max(-1, keepdims=True))
         np.testing.assert_allclose(found, odds / odds.sum(-1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("float16", 2e-3), ("int8", 2e-2)])
+def test_stablehlo_keeps_its_weights_in_few_bits(
+    tmp_path: Path, precision: Precision, apart: float
+) -> None:
+    spec = {"name": "mlp", "widths": [128, 64]}
+    model, rows = drawn(tmp_path, data_of(tmp_path, "table"), spec)
+    assert rows is not None
+    whole, small = stablehlo(model), stablehlo(model, precision)
+    kernels = sum(one.size for one in jax.tree.leaves(model.members[0].weights) if one.ndim > 1)
+    saved = {"float16": 2, "int8": 3}[precision] * kernels
+    assert len(whole) - len(small) == pytest.approx(saved, rel=0.1)
+    x = model.features(model.members[0], rows)
+    found, expected = (
+        np.asarray(export.deserialize(bytearray(data)).call(x)) for data in (small, whole)
+    )
+    assert 0 < np.abs(found - expected).max() < apart
 
 
 def test_stablehlo_gives_the_mean_of_seeds_that_share_their_inputs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
 from hpo.trained.exported.onnx_model import session
-from hpo.trained.exported.precision import NoProductError, reduced
+from hpo.trained.exported.precision import NoProductError, kept_in, reduced
 from tests.trained.exported.drawn import data_of, drawn
 
 RNG = np.random.default_rng(3)
@@ -107,3 +107,23 @@ def test_networks_of_every_kind_are_reduced(
     assert len(halved.SerializeToString()) < len(whole.SerializeToString())
     np.testing.assert_allclose(_run(halved, x), expected, atol=2e-3)
     np.testing.assert_allclose(_run(reduced(whole, "int8", x), x), expected, atol=2e-2)
+
+
+def test_a_program_of_jax_keeps_weights_in_the_numbers_of_numpy() -> None:
+    bias = RNG.normal(size=4).astype(np.float32)
+    weights = {"head": {"kernel": WEIGHTS, "bias": bias}}
+    half = kept_in("float16", weights)()["head"]
+    np.testing.assert_array_equal(half["kernel"], WEIGHTS.astype(np.float16))
+    whole = kept_in("int8", weights)()["head"]
+    scale = np.abs(WEIGHTS).max(0) / np.float32(127)
+    np.testing.assert_array_equal(whole["kernel"], np.rint(WEIGHTS / scale) * scale)
+    np.testing.assert_array_equal(whole["bias"], bias)
+    assert kept_in("float32", weights)() is weights
+
+
+def test_a_program_of_jax_keeps_the_levels_of_a_model_to_the_bit() -> None:
+    levels = RNG.integers(-7, 8, (6, 4)).astype(np.float32)
+    levels *= np.array([0.1, 0.3, 7.0, 1e-3], np.float32)
+    levels[:, 2] = 0  # a unit that is cut
+    found = kept_in("int8", {"head": {"kernel": levels}})()["head"]["kernel"]
+    np.testing.assert_array_equal(found, levels)

@@ -63,8 +63,8 @@ def test_pieces_of_a_long_series_have_the_answers_of_the_whole(
     model = load_model(power / "model", "cpu")
     new = read_new(model, power / "new.csv")
     (whole,) = answers(model, new)
-    monkeypatch.setattr("hpo.trained.predict._ROWS_AT_ONCE", 4)
-    pieces = [*answers(model, new)]
+    monkeypatch.setattr("hpo.trained.predict.block_rows", lambda _: 4)
+    pieces = [*answers(model, new, batch=4)]
     assert len(pieces) > 2
     for name, column in whole.items():
         assert np.concatenate([piece[name] for piece in pieces]).tolist() == column.tolist()

@@ -223,20 +223,9 @@ def test_head_is_answered_as_get_without_a_body(client: Client, path: str) -> No
     assert head.headers["Content-Length"] == str(len(page.body))
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "told"),
-    [
-        ("--host", "", "--host '': is no address"),
-        ("--seconds", "1e300", "less than or equal to 86400"),
-    ],
-)
-def test_an_option_that_no_server_can_have_is_refused(churn, hpo, option, value, told):
-    result = hpo("serve", str(churn / "model"), option, value)
-    assert result.code == 2
-    assert told in result.err
-
-
-def test_a_server_for_all_machines_says_so(churn: Path) -> None:
+def test_a_server_for_all_machines_says_so_and_sigterm_lets_it_finish_what_has_come(
+    churn: Path,
+) -> None:
     words = ["serve", str(churn / "model"), "--port", "0", "--host", "0.0.0.0", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo", *words],
@@ -248,9 +237,51 @@ def test_a_server_for_all_machines_says_so(churn: Path) -> None:
         assert process.stderr is not None
         lines = [process.stderr.readline() for _ in range(3)]
         assert lines[2].startswith("Everybody who reaches this machine can ask")
+        found = re.search(r":(\d+)/", lines[0])
+        assert found, lines
+        _finishes_what_has_come(process, int(found[1]))
+        assert process.stderr.read() == (
+            "Ended by SIGTERM: all requests that had come are answered.\n"
+        )
     finally:
         process.kill()
         process.communicate()
+
+
+def _finishes_what_has_come(process: subprocess.Popen[str], port: int) -> None:
+    """Send SIGTERM between the head and the body of a request, beside an idle connection."""
+    body = json.dumps(ROW).encode()
+    head = "POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    address = ("127.0.0.1", port)
+    with (
+        socket.create_connection(address, timeout=30),
+        socket.create_connection(address, timeout=30) as busy,
+    ):
+        busy.sendall(head.encode())
+        assert busy.recv(100).startswith(b"HTTP/1.1 100 Continue")
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while _is_taken(address):
+            assert time.monotonic() < deadline
+        assert process.poll() is None
+        busy.sendall(body)
+        reply = b"".join(iter(lambda: busy.recv(1 << 16), b""))
+    assert reply.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in reply
+    assert len(json.loads(reply.rpartition(b"\r\n")[2])["answers"]) == 1
+    assert process.wait(timeout=120) == 0
+
+
+def _is_taken(address: tuple[str, int]) -> bool:
+    """Whether the server takes another connection."""
+    try:
+        socket.create_connection(address, timeout=30).close()
+    except ConnectionResetError:  # it waited when the port was closed
+        return True
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

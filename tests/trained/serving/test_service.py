@@ -80,6 +80,8 @@ def test_the_schema_names_each_input_and_its_example_is_answered(service: Servic
         (b"[" * 100_000, 400, "the body is no JSON"),
         (b'{"rows": [{"age": NaN}]}', 400, "NaN is no number of JSON"),
         (b'{"rows": [{"age": ' + b"9" * 5000 + b"}]}", 400, "the body is no JSON"),
+        (b'[{"age": 1, "age": 2}]', 422, "an object has 'age' 2 times: send it once"),
+        (b'{"rows": [], "rows": [{}]}', 422, "an object has 'rows' 2 times"),
         (b"[]", 422, "the body holds no row"),
         (b'{"rows": []}', 422, "the body holds no row"),
         (b'"row"', 422, "the body holds no row"),

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PIECE_BYTES = 1 << 20
+_BREAKS = b"\r\n"
 # What the cells of a kind are in a message; empty ones go with any others.
 _HELD = {"number": "numbers", "fraction": "numbers", "truth": "booleans", "text": "texts"}
 
@@ -89,9 +90,14 @@ def _read(
     spec: CsvFile = section.dataset
     text = table_text(path, _text(path, spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, section.split, section.columns)
+    is_single = len(names) == 1
+    if is_single:
+        text = _without_blank_ends(text, spec)[0]
     if has_marks(spec):
-        rows = io.TextIOWrapper(stream_of(text), "utf-8", newline="")
-        text = joined(plain_rows(rows, spec, has_header=spec.header is not False))
+        rows, has_header = io.TextIOWrapper(stream_of(text), "utf-8", newline=""), spec.header
+        text = joined(
+            plain_rows(rows, spec, has_header=has_header is not False, keeps_blank=is_single)
+        )
     kinds = {name: str for name in texts if name in names}
     return _parsed(path, text, names, spec, len(lines), kinds), lines, notes
 
@@ -150,7 +156,11 @@ def _check_rows(
     """
     first, rows = first_row(path, numbered_rows(path, text, spec), spec)
     names = column_names(first.cells, has_names=spec.header is not False)
-    found = plain_lines(text, spec.separator, len(names), spec.skip + 1)
+    line = spec.skip + 1
+    if len(names) == 1:
+        text, skipped = _without_blank_ends(text, spec)
+        line += skipped
+    found = plain_lines(text, spec.separator, len(names), line)
     if found is not None:
         below = [row.cells for row in islice(rows, ROWS_TO_COMPARE)]
         lines = found if spec.header is False else found.without(1)
@@ -163,6 +173,19 @@ def _check_rows(
         raise finding.error(path)
     notes = [headless_warning(first.cells, spec)] if is_doubtful else []
     return names, lines, notes
+
+
+def _without_blank_ends(text: bytes | memoryview, spec: CsvFile) -> tuple[bytes | memoryview, int]:
+    """The text of a column without the blank lines after it, and those before its header.
+
+    The number of the latter comes with it. The other blank lines are empty cells.
+    """
+    start, end = 0, len(text)
+    while end > start and text[end - 1] in _BREAKS:
+        end -= 1
+    while spec.header is not False and text[start] in _BREAKS:
+        start += 1
+    return text[start:end], len(bytes(text[:start]).replace(b"\r\n", b"\n"))
 
 
 def _compared_rows(
@@ -195,6 +218,7 @@ def _parsed(
         "index_col": False,
         "low_memory": False,
         "na_values": missing_words(spec) or None,
+        "skip_blank_lines": len(names) > 1,
         **({"dtype": kinds} if kinds else {}),
         **({"header": None, "names": names} if spec.header is False else {}),
     }

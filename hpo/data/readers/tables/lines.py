@@ -80,7 +80,9 @@ class Rows:
 
 
 def plain_lines(text: bytes | memoryview, separator: str, cells: int, line: int) -> Lines | None:
-    """The lines of the rows of a text that begins on `line`; blank lines are no rows.
+    """The lines of the rows of a text that begins on `line`.
+
+    Blank lines are no rows, but in a text with one cell a row they are empty cells.
 
     None where only `csv` can tell: for quotes and odd line breaks. None also where `csv` refuses a
     row: for another number of cells, or a very long one.
@@ -96,8 +98,8 @@ def plain_lines(text: bytes | memoryview, separator: str, cells: int, line: int)
         if piece[-1] != _BREAK:
             ends = np.append(ends, len(data))
         starts = np.append(0, ends[:-1] + 1)
-        is_row = ends > starts
-        if has_returns:
+        is_row = (ends > starts) | (cells == 1)
+        if has_returns and cells > 1:
             is_row &= (ends > starts + 1) | (data[np.minimum(starts, len(data) - 1)] != _RETURN)
         rows = np.flatnonzero(is_row)
         separators = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)

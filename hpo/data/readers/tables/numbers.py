@@ -46,16 +46,22 @@ def marks_hint(cell: str) -> str:
     return " Where these are numbers, write units or thousands in data.dataset."
 
 
-def plain_rows(lines: io.TextIOBase, spec: CsvFile, *, has_header: bool) -> Iterator[bytes]:
-    """The text of a table with plain numbers, in pieces; its header stays as it is."""
+def plain_rows(
+    lines: io.TextIOBase, spec: CsvFile, *, has_header: bool, keeps_blank: bool = False
+) -> Iterator[bytes]:
+    """The text of a table with plain numbers, in pieces; its header stays as it is.
+
+    Blank lines are left out unless it `keeps_blank` ones, which are empty cells.
+    """
     reader = csv.reader(lines, delimiter=spec.separator)
     out = io.StringIO(newline="")
     # With both characters in its line break, the writer quotes a cell that holds either.
     writer = csv.writer(out, delimiter=spec.separator, lineterminator="\r\n")
     count = 0
     for cells in reader:
-        if not cells:
+        if not (cells or keeps_blank):
             continue
+        cells = cells or [""]
         is_header = has_header and count == 0
         writer.writerow(cells if is_header else plain_numbers(cells, spec))
         count += 1

@@ -84,9 +84,11 @@ class Finding(NamedTuple):
 def numbered_rows(
     path: Path, text: bytes | memoryview, spec: CsvFile, *, is_whole: bool = True
 ) -> Iterator[Row]:
-    """The rows in the text of a table that begins after the lines to skip; blank lines are none.
+    """The rows in the text of a table that begins after the lines to skip.
 
-    A last row that ends within quotes is left out unless the text is whole.
+    Blank lines are no rows. In a table of one column they are rows with an empty cell, but for
+    those before the header and after the last row. A last row that ends within quotes is left out
+    unless the text is whole.
 
     Raises:
         DataError: for text that is no CSV, with its line.
@@ -102,16 +104,21 @@ def numbered_rows(
     line, last = spec.skip + 1, None
     is_plain = spec.decimal == "." and not has_marks(spec)
     is_header = spec.header is not False
+    width, blank, first = 0, list[int](), raw
     try:
         for cells in reader:
+            start, line = line, spec.skip + reader.line_num + 1
+            own, raw, width = raw, [], width or len(cells)
+            if not cells:
+                blank.append(start)
+                continue
             if last is not None:
                 yield last
-            if cells and not (is_plain or is_header):
+            if width == 1 and not (last is None and is_header):
+                yield from (Row(place, [""]) for place in blank)
+            if not (is_plain or is_header):
                 cells = plain_numbers(cells, spec)
-            last = Row(line, cells) if cells else None
-            is_header = is_header and not cells
-            line = spec.skip + reader.line_num + 1
-            first, raw = raw, []
+            last, first, blank, is_header = Row(start, cells), own, [], False
     except csv.Error as error:
         is_long = "field larger" in str(error)
         problem = "is not CSV" if not is_long else "a cell does not end, as after a stray quote"

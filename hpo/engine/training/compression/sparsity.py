@@ -34,17 +34,26 @@ from hpo.engine.training.techniques.layers import Gradient, is_head, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training
-from hpo.spec.sections.compression.sparsity import BEGIN, DROP, END, RANDOM, Sparsity
+from hpo.spec.sections.compression.sparsity import (
+    BEGIN,
+    DROP,
+    END,
+    RANDOM,
+    WITHOUT_SHARE,
+    Sparsity,
+)
 
 # The copies of a lane: its connections, the gradient of its last batch with all weights, and the
 # weights to which it goes back.
+# Names of sparsity whose connections never change.
+_STILL = ("fixed", "kept")
 _CONNECTIONS, _GRADIENT, _EARLY = "connections", "gradient", "early"
 
 
 def is_sparse(program: Program) -> bool:
     """Whether weights of a program's lanes are cut."""
     sparsity = program.template.compression.sparsity
-    has_zeros = sparsity.name == "n_of_m" or not is_off(sparsity.share)
+    has_zeros = sparsity.name in WITHOUT_SHARE or not is_off(sparsity.share)
     return sparsity.name != "none" and has_zeros
 
 
@@ -55,7 +64,7 @@ def _has_connections(program: Program) -> bool:
 
 def is_renewed(program: Program) -> bool:
     """Whether connections change while a lane trains."""
-    return is_sparse(program) and program.template.compression.sparsity.name != "fixed"
+    return is_sparse(program) and program.template.compression.sparsity.name not in _STILL
 
 
 def first_connections(
@@ -67,6 +76,7 @@ def first_connections(
 
     `fixed`: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
     sparse connectivity" (Nature Communications 9), with the same share in each layer.
+    `kept`: weights that are 0 already.
     """
     if not _has_connections(program):
         return {}
@@ -79,7 +89,15 @@ def first_connections(
         return random_cut(whole, sparsity.share, rng) if sparsity.name in RANDOM else whole
 
     own = mapped(one, abstract_model(program.of_its_own(training)).params)
-    found = {_CONNECTIONS: joined(padded(own, abstract_model(program).params)).astype(np.int8)}
+    whole = abstract_model(program).params
+    found = {_CONNECTIONS: joined(padded(own, whole)).astype(np.int8)}
+    if sparsity.name == "kept":
+        # The bias and the norm of a unit that is cut, too.
+        may_be_cut = mapped(
+            lambda name, one: np.full(one.shape, one.ndim == 1 or is_kernel(name, one)), own
+        )
+        is_cut = joined(padded(may_be_cut, whole)).astype(bool) & (params == 0)
+        found[_CONNECTIONS][is_cut] = CUT
     if sparsity.name == "rigl":
         found[_GRADIENT] = np.zeros(weight_count(program), np.float32)
     if _rewinds(program):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpo.spec.marks import Spec
 from hpo.spec.sections.compression.activations import Activations
 from hpo.spec.sections.compression.quantisation import Weights
-from hpo.spec.sections.compression.sparsity import Sparsity
+from hpo.spec.sections.compression.sparsity import WITHOUT_SHARE, Sparsity
 from hpo.spec.sections.compression.teacher import Teacher
 
 
@@ -30,4 +30,4 @@ class Compression(Spec):
     def has_zeros(self) -> bool:
         """Whether some of its weights are 0."""
         name, share = self.sparsity.name, self.sparsity.share
-        return name == "n_of_m" or (name != "none" and share != 0)
+        return name in WITHOUT_SHARE or (name != "none" and share != 0)

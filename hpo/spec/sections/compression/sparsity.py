@@ -15,17 +15,19 @@ _Time = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 BEGIN, END, DROP = 0.2, 0.7, 0.3
 # Those whose first zeros are drawn at random, and those that move them.
 RANDOM, MOVING = ("fixed", "set", "rigl"), ("set", "rigl")
-_SHARED = ("magnitude", *RANDOM)
+# Those that read the share of zeros, and those that have zeros without one.
+_SHARED, WITHOUT_SHARE = ("magnitude", *RANDOM), ("n_of_m", "kept")
 
 
 class Sparsity(Spec):
     """Zeros among the weights between units; biases and factors of norms are left out."""
 
-    name: Static[Literal["none", "magnitude", "fixed", "set", "rigl", "n_of_m"]] = "none"
+    name: Static[Literal["none", "magnitude", "fixed", "set", "rigl", "n_of_m", "kept"]] = "none"
     """`magnitude`: the smallest weights become 0, more of them after each epoch. `fixed`: weights
     drawn at random are 0 from the start. `set`: after each epoch the smallest of the others become
     0, and as many weights drawn at random grow from 0. `rigl`: those with the largest gradients
-    grow. `n_of_m`: the largest weights of each small group are kept, as 2 of 4."""
+    grow. `n_of_m`: the largest weights of each small group are kept, as 2 of 4. `kept`: those that
+    are 0 in the model of `model.from` stay 0."""
     share: Annotated[Knob[Share], ReadWhere("name", _SHARED)] = 0.0
     """The share of the weights that are 0 in the end."""
     begin: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude", "n_of_m"))] = None
@@ -53,11 +55,16 @@ class Sparsity(Spec):
     """How many consecutive inputs of a unit are a group."""
 
 
-def sparsity_mistakes(sparsity: Sparsity) -> Iterator[tuple[tuple[str, ...], str]]:
-    """A group of which all weights are kept, and weights that go back to no use.
+def sparsity_mistakes(
+    sparsity: Sparsity, start: object = None
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A group of which all weights are kept, weights that go back to no use, zeros of no model.
 
-    They are (key path, sentence).
+    They are (key path, sentence). `start` is the trained model from which a training starts.
     """
+    if sparsity.name == "kept" and start is None:
+        text = "keeps the zeros of a trained model, and there is none: write model.from, or fixed"
+        yield ("compression", "sparsity", "name"), text
     if sparsity.n >= sparsity.m:
         text = f"{sparsity.n} of {sparsity.m} weights cuts none: write a smaller n, or a larger m"
         yield ("compression", "sparsity", "n"), text

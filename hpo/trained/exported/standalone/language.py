@@ -13,7 +13,7 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -143,11 +143,14 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="0 writes the likeliest")
     parser.add_argument("--seed", type=int, default=0, help="of drawn tokens")
     parser.add_argument("-o", dest="out", default="-", help="file to write; else stdout")
+    parser.add_argument("--force", action="store_true", help="replace the file of -o")
     asked = parser.parse_args()
     if (asked.text is None) == (asked.prompt is None):
         parser.error("goes on with a text: give a file, or --prompt TEXT")
     if asked.length < 1 or asked.seed < 0 or not 0 <= asked.temperature <= 100:
         parser.error("--length is at least 1, --seed at least 0, --temperature from 0 to 100")
+    if asked.out != "-" and Path(asked.out).exists() and not asked.force:
+        _refuse(f"-o {asked.out}: exists: give another name, or --force to replace it")
     try:
         model = Model(Path(__file__).parent)
         prompt = asked.prompt if asked.text is None else model.read(asked.text)
@@ -161,9 +164,20 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ImportError as error:
-        sys.exit(f"predict.py: {error}: pip install -r requirements.txt")
+        _refuse(f"{error}: pip install -r requirements.txt")
     except (OSError, ValueError) as error:
-        sys.exit(f"predict.py: {error}")
+        _refuse(str(error))
+
+
+def _visible(text: str) -> str:
+    """A text that does not steer the terminal, whatever the cells of a table hold."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _refuse(why: str) -> NoReturn:
+    """End with a sentence, and the code of a mistake."""
+    print(_visible(f"predict.py: {why}"), file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
 import os
 import runpy
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -51,6 +53,12 @@ class Model:
             str(place / "model.onnx"), engine_options(), providers=["CPUExecutionProvider"]
         )
         self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
+        # For each column, and each of the models that differ here, what no training row has.
+        self._untrained = [[*map(frozenset, column)] for column in self.schema["untrained"]]
+        self._new: list[tuple[Counter[int], dict[int, str]]] = [
+            (Counter(), {}) for _ in self._untrained
+        ]
+        self._far: Counter[tuple[int, str]] = Counter()  # rows of a column that lie far out
         self._missing = frozenset(self.schema["missing"])
         self.series = self.schema["series"]  # None for rows that are answered one by one
         self.takes_arrays = bool(self.schema["type"]) and not self.series
@@ -72,7 +80,11 @@ class Model:
         if self.series:
             (found,) = self.forecasts([(self.cells(rows), self.times(rows))], max(1, len(rows)))
             return found
-        return self._columns(self.predict(self.cells(rows)))
+        return self.answers_of(self.cells(rows))
+
+    def answers_of(self, cells: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The columns of answers for the `cells` of rows."""
+        return self._columns(self.predict(cells))
 
     def forecasts(
         self, parts: Iterable[tuple[dict[str, np.ndarray], list[str]]], batch: int
@@ -139,6 +151,51 @@ class Model:
         if self.series:
             found["past"] = np.array([self._past(row, at) for at, row in enumerate(rows)])
         return found
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table needs."""
+        names = [*(name for name, _ in self.schema["numbers"]), *(name for name, _ in self._known)]
+        more = [self.series["time"], self.series["target"]] if self.series else []
+        return [*dict.fromkeys([*names, *more])]
+
+    def see(self, rows: Sequence[Mapping[str, Any]], cells: Mapping[str, np.ndarray]) -> None:
+        """Count what no training row has in rows, whose `cells` these are, for `notes`."""
+        for place, ends in enumerate(self.schema["ranges"]):
+            if ends:
+                x, (low, high) = cells["numbers"][:, place], ends
+                self._far[place, "below"] += int((x < 2 * low - high).sum())
+                self._far[place, "above"] += int((x > 2 * high - low).sum())
+        for (name, known), untrained, (counts, examples) in zip(
+            self._known, self._untrained, self._new, strict=True
+        ):
+            for at, row in enumerate(rows if untrained else ()):
+                text = self._cell(row, name, at)
+                found = _category(text, known)
+                for place, one in enumerate(untrained):
+                    if text and (found not in known or found in one):
+                        counts[place] += 1
+                        examples.setdefault(place, text)
+
+    def notes(self) -> list[str]:
+        """A sentence for each column with new categories, or numbers far out, in the rows seen."""
+        found = []
+        for (name, _), (counts, examples) in zip(self._known, self._new, strict=True):
+            for place in sorted(counts):
+                rows = f"{counts[place]:,} row" + "s" * (counts[place] > 1)
+                found.append(
+                    f"column {name!r}: {rows} with a category that no training row has, such as "
+                    f"{examples[place]!r}: predicted without it."
+                )
+        for (place, side), count in self._far.items():
+            if count:
+                (name, _), (low, high) = (self.schema[key][place] for key in ("numbers", "ranges"))
+                rows = f"{count:,} row" + (" lies" if count == 1 else "s lie")
+                found.append(
+                    f"column {name!r}: {rows} far {side} the range of the training, {low:g} to "
+                    f"{high:g}: check the unit of such numbers."
+                )
+        return [*dict.fromkeys(found)]
 
     def times(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """The time of each row of a series, as it is written.
@@ -290,7 +347,8 @@ def _category(text: str, known: frozenset[str]) -> str:
         number = float(text)
     except ValueError:
         return text
-    return str(int(number)) if number.is_integer() else str(number)
+    plain = str(int(number)) if number.is_integer() else str(number)
+    return plain if plain in known else text
 
 
 def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarray]]:
@@ -310,27 +368,39 @@ def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarr
             yield model.answers_to(x[start : start + batch])
         return
     with data.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines, delimiter=model.schema["separator"])
-        if not model.series:
-            yield from _told(rows, batch, model.answers)
-            return
-        parts = _told(rows, batch, lambda some: (model.cells(some), model.times(some)))
-        yield from model.forecasts(parts, batch)
+        read_table = runpy.run_path(str(Path(__file__).with_name("tables.py")))["read_table"]
+        names, rows = read_table(lines, model.schema["separator"])
+        lacking = [repr(name) for name in model.columns if name not in names]
+        if lacking:
+            raise RowError(f"has no column {', '.join(lacking)}, which the model needs")
+
+        def cells(some: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+            found = model.cells(some)
+            model.see(some, found)
+            return found
+
+        if model.series:
+            parts = _told(names, rows, batch, lambda some: (cells(some), model.times(some)))
+            yield from model.forecasts(parts, batch)
+        else:
+            for one in _told(names, rows, batch, cells):
+                yield model.answers_of(one)
 
 
 def _told(
-    rows: csv.DictReader[str], batch: int, read: Callable[[list[dict[str, Any]]], Any]
+    names: Sequence[str],
+    rows: Iterator[tuple[int, list[str]]],
+    batch: int,
+    read: Callable[[list[dict[str, Any]]], Any],
 ) -> Iterator[Any]:
     """What is read of the rows of a file, `batch` at a time; a wrong one is told by its line."""
-    while some := [(row, rows.line_num) for row in islice(rows, batch)]:
+    while some := [*islice(rows, batch)]:
         try:
-            yield read([row for row, _ in some])
+            yield read([dict(zip(names, cells, strict=True)) for _, cells in some])
         except RowError as error:
             if error.at is None:
                 raise
-            row, last = some[error.at]
-            first = last - sum(str(cell).count("\n") for cell in row.values())
-            raise RowError(f"line {first}: {error.why}") from None
+            raise RowError(f"line {some[error.at][0]}: {error.why}") from None
 
 
 def main() -> None:
@@ -341,9 +411,11 @@ def main() -> None:
         "-o", dest="out", default="-", help="CSV file to write, or .npz for masks; else stdout"
     )
     parser.add_argument("--batch", type=int, default=512, help="rows that the model takes at once")
+    parser.add_argument("--force", action="store_true", help="replace the file of -o")
     asked = parser.parse_args()
     if asked.batch < 1:
         parser.error(f"--batch cannot be {asked.batch}: write 1 or more")
+    _check_out(asked.out, is_replaced=asked.force)
     try:
         model = Model(Path(__file__).parent)
         pieces = _pieces(model, asked.data, asked.batch)
@@ -351,22 +423,67 @@ def main() -> None:
             if not asked.out.endswith(".npz"):
                 parser.error("masks are an array: give -o FILE.npz")
             masks = [piece[_MASKS] for piece in pieces]
-            np.savez_compressed(asked.out, y=np.concatenate(masks))
+            _put(asked.out, lambda out: np.savez_compressed(out, y=np.concatenate(masks)))
         elif asked.out == "-":
             _write(pieces, sys.stdout)
             sys.stdout.flush()
         else:
-            with Path(asked.out).open("w", encoding="utf-8", newline="") as out:
-                _write(pieces, out)
+            _put(asked.out, lambda out: _write_bytes(pieces, out))
     except BrokenPipeError:  # who reads has seen enough; Python would tell of what is left at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyError as error:
-        sys.exit(f"predict.py: {asked.data} has no array {error}: give one that is named x")
+        _refuse(f"{asked.data} has no array {error}: give one that is named x")
     except ImportError as error:
-        sys.exit(f"predict.py: {error}: pip install -r requirements.txt")
-    except (RowError, OSError, ValueError, csv.Error, zipfile.BadZipFile) as error:
-        sys.exit(f"predict.py: {asked.data}: {error}")
+        _refuse(f"{error}: pip install -r requirements.txt")
+    except UnicodeDecodeError:
+        _refuse(f"{asked.data}: is not UTF-8: save it as a CSV file in UTF-8")
+    except OSError as error:
+        _refuse(f"{error.filename or asked.data}: {error.strerror or error}")
+    except (RowError, ValueError, csv.Error, zipfile.BadZipFile) as error:
+        _refuse(f"{asked.data}: {error}")
+    for note in model.notes():
+        print(_visible(f"{asked.data}: {note}"), file=sys.stderr)
+
+
+def _visible(text: str) -> str:
+    """A text that does not steer the terminal, whatever the cells of a table hold."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _refuse(why: str) -> NoReturn:
+    """End with a sentence, and the code of a mistake."""
+    print(_visible(f"predict.py: {why}"), file=sys.stderr)
+    sys.exit(2)
+
+
+def _check_out(out: str, *, is_replaced: bool) -> None:
+    """Refuse a file that cannot be written, or that exists unless it `is_replaced`."""
+    path = Path(out)
+    if out == "-":
+        return
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        _refuse(f"-o {out}: cannot be written there: give a file in a folder that exists")
+    if path.exists() and not is_replaced:
+        _refuse(f"-o {out}: exists: give another name, or --force to replace it")
+
+
+def _put(out: str, write: Callable[[Any], object]) -> None:
+    """Write a file that appears when it is whole."""
+    path = Path(out)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_bytes(pieces: Iterator[dict[str, np.ndarray]], out: Any) -> None:
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    _write(pieces, text)
+    text.detach()
 
 
 def _write(pieces: Iterator[dict[str, np.ndarray]], out: Any) -> None:

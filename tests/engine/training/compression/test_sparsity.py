@@ -14,10 +14,14 @@ from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_data, host_rows
 from hpo.engine.training.compression.connections import CUT
+from hpo.engine.training.compression.packing import leaves
 from hpo.engine.training.compression.sparsity import replaced_part, scheduled_share
 from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
+from hpo.engine.training.pretrained import Start
 from hpo.engine.training.supervised import own_weights
 from hpo.engine.training.task import task_of
+from hpo.registry import OPTIMIZERS
+from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.sparsity import Sparsity
 from tests.engine.samples import Learn, a_training, unmerged
 
@@ -191,6 +195,49 @@ def test_zeros_from_the_start_keep_their_number_and_move_until_the_end(
     wide = {"compression": sparse, "train__merged": {"widths": [[8], [12], [3, 3]]}}
     together = _lanes(tiny, 4, **wide)
     assert {int((lane.copies["connections"] == CUT).sum()) for lane in together} == {32}
+
+
+@pytest.mark.parametrize("merged", [{}, {"widths": [[8], [12], [3, 3]]}], ids=["alone", "merged"])
+def test_weights_that_are_0_at_the_start_stay_so_and_others_learn(
+    tiny: DataSet, merged: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(2)
+    shapes = {"linears/0/kernel": (5, 8), "linears/0/bias": (8,), "head/kernel": (8, 3)}
+    shapes["head/bias"] = (3,)
+    arrays = {f"params/{name}": rng.standard_normal(shape) for name, shape in shapes.items()}
+    arrays["params/linears/0/kernel"][rng.random((5, 8)) < 0.4] = 0
+    arrays["params/linears/0/kernel"][:, 2] = 0  # a unit that is cut, with its bias
+    arrays["params/linears/0/bias"][2] = 0
+    model, sparse = {"name": "mlp", "widths": [8]}, {"sparsity": {"name": "kept"}}
+    training = a_training(model=model, compression=sparse, train__merged=merged or "auto")
+    training = with_leaves(training, {"model.from": Start("base", {"": arrays}, keeps_head=True)})
+    program, knobs = split(training, tiny, "cpu")
+    task, rows = task_of(program), host_data(tiny, is_whole=False)
+    feed = task.feed(training, 0)
+    lane = jax.jit(task.train)(knobs, task.initial(training), rows, feed, STEPS)
+    found = dict(leaves(own_weights(program, training, lane)[0], "params"))
+    for name, array in arrays.items():
+        after = np.asarray(found[name])
+        np.testing.assert_array_equal(after == 0, array == 0)
+        assert (after != array.astype(np.float32)).any()
+
+
+_ALL_ROWS = ("exact", "lbfgs")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_zeros_hold_through_every_optimizer(tiny: DataSet, name: str) -> None:
+    all_rows = {"data__batch_size": len(tiny.train)} if name in _ALL_ROWS else {}
+    sparse = {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}}
+    training = a_training(optimizer={"name": name}, **sparse, **all_rows)
+    program, knobs = split(training, tiny, "cpu")
+    task, data = task_of(program), host_data(tiny, is_whole=False)
+    lane = task.initial(training)
+    is_cut = lane.copies["connections"] == CUT
+    assert is_cut.sum() == 32
+    lane = jax.jit(task.train)(knobs, lane, data, task.feed(training, 0), 1 if all_rows else STEPS)
+    assert not np.asarray(lane.params)[is_cut].any()
+    assert _zeros(own_weights(program, training, lane)[0]) == 32
 
 
 def test_two_of_four_weights_are_kept_from_an_epoch_on(tiny: DataSet) -> None:

@@ -22,6 +22,7 @@ def test_nothing_is_compressed_by_default() -> None:
         ({"name": "magnitude"}, {}, False, False),
         ({"name": "magnitude", "share": 0.5}, {}, True, True),
         ({"name": "n_of_m"}, {}, True, True),
+        ({"name": "kept"}, {}, True, True),
         ({}, {"name": "ternary"}, False, True),
     ],
 )

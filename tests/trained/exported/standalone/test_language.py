@@ -100,14 +100,21 @@ def test_the_script_writes_to_the_screen_and_to_a_file(
     result = _run(folder, str(tmp_path / "start.txt"), *options, "-o", str(tmp_path / "out.txt"))
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert (tmp_path / "out.txt").read_text() == expected
+    again = ["--prompt", "a", "--length", "1", "-o", str(tmp_path / "out.txt")]
+    result = _run(folder, *again)
+    assert result.returncode == 2
+    assert "out.txt: exists: give another name, or --force to replace it" in result.stderr
+    assert (tmp_path / "out.txt").read_text() == expected
+    assert _run(folder, *again, "--force").returncode == 0
+    assert (tmp_path / "out.txt").read_text() != expected
 
 
 def test_mistakes_are_told_in_a_line(cats: tuple[Path, Trained], tmp_path: Path) -> None:
     folder, _ = cats
     for words, code, told in (
-        (["--prompt", ""], 1, "the prompt is empty: give --prompt a text"),
-        (["--prompt", "the \u732b"], 1, "the model does not know '\u732b', which its training te"),
-        ([str(tmp_path / "none.txt")], 1, "No such file"),
+        (["--prompt", ""], 2, "the prompt is empty: give --prompt a text"),
+        (["--prompt", "the \u732b"], 2, "the model does not know '\u732b', which its training te"),
+        ([str(tmp_path / "none.txt")], 2, "No such file"),
         ([], 2, "give a file, or --prompt TEXT"),
         (["--prompt", "a", "--length", "0"], 2, "--length is at least 1"),
         (["--prompt", "a", "--temperature", "nan"], 2, "--temperature from 0 to 100"),

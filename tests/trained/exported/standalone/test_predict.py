@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import hpo
+from hpo.errors import HpoError
 from hpo.trained.exported.folder import export_onnx, rows_to_compare
 from hpo.trained.exported.standalone.predict import Model, RowError
 from hpo.trained.model import load_model
@@ -51,7 +52,6 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.filterwarnings("ignore:.*a category that no training row has")
 def test_rows_with_empty_cells_and_new_categories_have_the_models_answers(
     folder: Path, churn: Path, tmp_path: Path
 ) -> None:
@@ -61,9 +61,32 @@ def test_rows_with_empty_cells_and_new_categories_have_the_models_answers(
     )
     assert result.returncode == 0, result.stderr
     found = pd.read_csv(tmp_path / "out.csv")
-    expected = hpo.load(churn / "model").predict(tmp_path / "new.csv")
+    with pytest.warns(UserWarning, match="no training row has") as told:
+        expected = hpo.load(churn / "model").predict(tmp_path / "new.csv")
+    assert result.stderr.splitlines() == [str(one.message) for one in told]
     assert found["churn"].tolist() == expected["churn"].tolist()
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5, check_dtype=False)
+
+
+def test_numbers_far_outside_of_the_training_rows_are_told_as_hpo_predict_tells_them(
+    folder: Path, churn: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.csv"
+    new.write_text(NEW.replace("Paris", "Oslo").replace("31.5", "1e9").replace("-3", "-1e9"))
+    result = _run(folder, str(new), "--batch", "1")
+    with pytest.warns(UserWarning, match="check the unit of such numbers") as told:
+        hpo.load(churn / "model").predict(new)
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [str(one.message) for one in told]
+    assert result.stderr.count("column 'income': 1 row lies far") == 2
+
+
+def test_an_exported_folder_is_no_model_of_hpo(folder: Path) -> None:
+    told = f"{folder}: is an export, which answers without hpo: run `python "
+    for load in (load_model, hpo.load):
+        with pytest.raises(HpoError) as refused:
+            load(folder)
+        assert str(refused.value).startswith(told)
 
 
 def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> None:
@@ -77,7 +100,7 @@ def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> No
             NEW.replace("2024-05-01,", "5/1,"),
             "column 'when' holds '5/1', not a date like 2024-04-0",
         ),
-        (NEW.replace("city", "town"), "line 2: has no column 'city', which the model needs"),
+        (NEW.replace("city", "town"), "new.csv: has no column 'city', which the model needs"),
         (
             NEW.replace("Oslo", '"Os\n\nlo"').replace("1e1", "x1"),
             "line 6: column 'income' holds 'x1'",
@@ -85,10 +108,62 @@ def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> No
     ):
         (tmp_path / "new.csv").write_text(text)
         result = _run(folder, str(tmp_path / "new.csv"))
-        assert (result.returncode, result.stdout) == (1, "")
+        assert (result.returncode, result.stdout) == (2, "")
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
         assert result.stderr.count("new.csv") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        NEW.splitlines()[0] + "\n\n",
+        NEW.replace("further", "age"),
+        NEW.replace(",44,x", ",44"),
+        NEW.replace(",,,,x", ",,,,x,y,z"),
+        NEW.replace("3.0,\n", '3.0,"x\ny\n'),
+        NEW.replace("city,", "town,"),
+    ],
+    ids=["empty", "blank", "header", "twice", "narrow", "wide", "quote", "lacking"],
+)
+def test_tables_that_hpo_predict_refuses_are_refused_for_the_same_reason(
+    folder: Path, churn: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "new.csv").write_text(text)
+    result = _run(folder, str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv"))
+    with pytest.raises(HpoError) as told:
+        hpo.load(churn / "model").predict(tmp_path / "new.csv")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert [*tmp_path.iterdir()] == [tmp_path / "new.csv"]
+    # The same words up to the cure, and the same line.
+    where, _, why = result.stderr.removeprefix("predict.py: ").partition(": line ")
+    told_line, why = why.split(":", 1) if why else ("", where.partition(": ")[2])
+    expected = str(told.value)
+    assert why.strip()[:25] in expected
+    assert not told_line or f"new.csv:{told_line}: " in expected
+
+
+def test_a_file_of_answers_is_replaced_only_with_force(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(NEW)
+    new, out = str(tmp_path / "new.csv"), tmp_path / "out.csv"
+    out.write_text("mine")
+    result = _run(folder, new, "-o", str(out))
+    assert (result.returncode, result.stdout) == (2, "")
+    told = f"predict.py: -o {out}: exists: give another name, or --force to replace it\n"
+    assert result.stderr == told
+    assert out.read_text() == "mine"
+    (tmp_path / "bad.csv").write_text(NEW + "x\n")
+    result = _run(folder, str(tmp_path / "bad.csv"), "-o", str(out), "--force", "--batch", "1")
+    assert (result.returncode, out.read_text()) == (2, "mine")
+    assert _run(folder, new, "-o", str(out), "--force").returncode == 0
+    assert out.read_text().startswith("churn,")
+    assert {file.name for file in tmp_path.iterdir()} == {"new.csv", "bad.csv", "out.csv"}
+    result = _run(folder, new, "-o", str(tmp_path / "none" / "out.csv"))
+    assert result.returncode == 2
+    assert "cannot be written there: give a file in a folder that exists" in result.stderr
 
 
 def test_answers_go_to_standard_output_as_far_as_they_are_read(
@@ -131,7 +206,7 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
         Model(tmp_path / "out").answers_to(rows.x[..., 0])
     for words, code, message in (
         (["--batch", "0"], 2, "--batch cannot be 0: write 1 or more"),
-        ([], 1, "has no array 'x"),
+        ([], 2, "has no array 'x"),
     ):
         np.savez(tmp_path / "new.npz", pixels=rows.x)
         result = _run(tmp_path / "out", str(tmp_path / "new.npz"), *words)
@@ -153,7 +228,7 @@ def test_masks_are_an_array_as_the_model_writes_them(tmp_path: Path) -> None:
     assert found.metrics is not None
     assert {"iou", "pixel_accuracy"} < found.metrics["export"].keys()
     np.savez(tmp_path / "new.npz", x=rows.x)
-    new, out = str(tmp_path / "new.npz"), str(tmp_path / "masks.npz")
+    new, out = str(tmp_path / "new.npz"), str(tmp_path / "answers.npz")
     result = _run(tmp_path / "out", new)
     assert (result.returncode, result.stdout) == (2, "")
     assert "masks are an array: give -o FILE.npz" in result.stderr
@@ -190,7 +265,10 @@ def test_a_series_in_any_order_is_forecast_as_the_model_does(days: Path, tmp_pat
     result = _run(
         days / "out", str(days / "new.csv"), "-o", str(tmp_path / "a.csv"), "--batch", "3"
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0
+    new = days / "new.csv"
+    note = f"{new}: column 'mode': 1 row with a category that no training row has, such as 'new'"
+    assert result.stderr == f"{note}: predicted without it.\n"
     found, expected = pd.read_csv(tmp_path / "a.csv"), pd.read_csv(days / "expected.csv")
     assert [*found] == ["day", "power_1", "power_2"]
     assert len(found) == 20 - 3
@@ -210,13 +288,13 @@ def test_mistakes_in_a_series_are_told_in_a_line(days: Path, tmp_path: Path) -> 
         ([head, lines[0], ",".join(["", *cells[1:]])], "line 3: column 'day' is empty"),
         ([head, lines[0], ",".join(["soon", *cells[1:]]), *lines[2:]], "holds 'soon', not a num"),
         ([head, lines[0], ",".join([*cells[:3], ""])], "line 3: column 'power' is empty, and a fo"),
-        ([head.replace("day", "date"), *lines], "line 2: has no column 'day'"),
-        ([head.replace("power", "watt"), *lines], "line 2: has no column 'power'"),
-        ([head], "has 0 rows, and a window has 4"),
+        ([head.replace("day", "date"), *lines], "has no column 'day'"),
+        ([head.replace("power", "watt"), *lines], "has no column 'power'"),
+        ([head], "has a header and no rows below it"),
     ):
         (tmp_path / "new.csv").write_text("\n".join(wrong) + "\n")
         result = _run(days / "out", str(tmp_path / "new.csv"))
-        assert (result.returncode, result.stdout) == (1, "")
+        assert (result.returncode, result.stdout) == (2, "")
         assert told in result.stderr
         assert result.stderr.count("\n") == 1
 
