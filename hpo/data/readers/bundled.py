@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from hpo.data.source import Source
 
 def read_digits() -> Source:
     """8x8 images of handwritten digits, 1,797 of them, grey values 0 to 16."""
-    table = _numbers(_text("digits.csv.gz"), ",").reshape(-1, 65)
+    table = _numbers("digits.csv.gz", ",").reshape(-1, 65)
     return Source(
         x=table[:, :64].astype(np.uint8).reshape(-1, 8, 8, 1),
         y=table[:, 64].astype(np.int32),
@@ -44,17 +45,16 @@ def read_iris() -> Source:
 def read_diabetes() -> Source:
     """442 patients: 10 measurements in their own units, disease progression after one year."""
     return Source(
-        x=_numbers(_text("diabetes_data_raw.csv.gz"), " ").reshape(-1, 10),
-        y=_numbers(_text("diabetes_target.csv.gz"), " "),
+        x=_numbers("diabetes_data_raw.csv.gz", " ").reshape(-1, 10).copy(),
+        y=_numbers("diabetes_target.csv.gz", " ").copy(),
         target="diabetes",
     )
 
 
 def _classification(name: str, file: str) -> Source:
     """A table whose header is `rows,features,class 0,class 1,...` and whose last column is y."""
-    header, _, body = _text(file).partition("\n")
-    rows, features, *classes = header.strip().split(",")
-    table = _numbers(body, ",").reshape(int(rows), int(features) + 1)
+    rows, features, *classes = _text(file).partition("\n")[0].strip().split(",")
+    table = _numbers(file, ",", has_header=True).reshape(int(rows), int(features) + 1)
     return Source(
         x=np.ascontiguousarray(table[:, :-1]),
         y=table[:, -1].astype(np.int32),
@@ -72,5 +72,10 @@ def _text(file: str) -> str:
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
 
 
-def _numbers(text: str, separator: str) -> np.ndarray:
-    return np.fromstring(separator.join(text.split()), sep=separator)
+@lru_cache(maxsize=4)
+def _numbers(file: str, separator: str, *, has_header: bool = False) -> np.ndarray:
+    """The numbers of a file in one row, kept: parsing takes longer than what trains on few rows."""
+    text = _text(file).partition("\n")[2] if has_header else _text(file)
+    numbers = np.fromstring(separator.join(text.split()), sep=separator)
+    numbers.flags.writeable = False
+    return numbers

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,13 @@ class Provenance:
 def library_versions() -> dict[str, str]:
     """The versions of hpo, Python and the libraries that results depend on; imports none."""
     versions = {"hpo": __version__, "python": platform.python_version()}
-    return versions | {name: metadata.version(name) for name in _LIBRARIES}
+    return versions | dict(zip(_LIBRARIES, _installed(), strict=True))
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """The versions of the libraries, which stay those that the process has imported."""
+    return tuple(metadata.version(name) for name in _LIBRARIES)
 
 
 def differences(old: Provenance, new: Provenance) -> list[str]:
