@@ -199,11 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Read some of what a refused client still sends, so that it gets to read the answer."""
         self.limit.cancel()
         self._begin_limit()
+        left = 2 * MOST_BYTES
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
-            for _ in range(MOST_BYTES // _PIECE):
-                if not self.rfile.read1(_PIECE):
-                    return
+            while left > 0 and (piece := self.rfile.read1(_PIECE)):
+                left -= len(piece)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer a request that the standard library refuses."""
