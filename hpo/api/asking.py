@@ -14,6 +14,7 @@ from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.sections.search import duration_seconds
+from hpo.spec.words import shown
 
 # The path of a spec file, its contents as plain values, or a function with `@hpo.objective`.
 SpecLike: TypeAlias = str | Path | Mapping[str, Any] | Objective
@@ -86,8 +87,13 @@ def override_texts(overrides: Mapping[str, Any] | None) -> list[str]:
     """Overrides of leaves as `path=value`, the value in JSON, which is YAML too.
 
     Raises:
-        HpoError: for a value that YAML cannot hold.
+        HpoError: for overrides that are no mapping, or a value that YAML cannot hold.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise HpoError(
+            f"overrides: are paths with values, not {shown(overrides)}: give "
+            "{'train.epochs': 81}."
+        )
     return [f"{path}={_json(value, path)}" for path, value in (overrides or {}).items()]
 
 

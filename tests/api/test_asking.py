@@ -31,6 +31,12 @@ def test_every_mistake_of_a_document_is_told(flowers):
     assert any("Did you mean 'adam'?" in line for line in caught.value.mistakes)
 
 
+def test_overrides_as_the_command_line_has_them_are_refused_in_a_sentence():
+    texts = ["train.epochs=81"]
+    with pytest.raises(HpoError, match=r"^overrides: are paths with values, not "):
+        override_texts(texts)
+
+
 def test_overrides_replace_leaves_by_their_paths(flowers):
     overrides = {
         "train.epochs": 3,
