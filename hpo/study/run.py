@@ -8,6 +8,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
+import jax
+
+from hpo.errors import HpoError
 from hpo.search.proposals.moving_ranges import widest
 from hpo.spec.experiment import Experiment
 from hpo.spec.words import count_text, shown
@@ -108,7 +111,7 @@ def _close(
     journal.record(times.so_far())
     journal.record(Stop(reason))
     journal.flush()
-    _keep_predictions(study, machinery, reason, stop)
+    _keep_predictions(study, machinery, reason, stop, say)
     for excuse in driver.too_large.values():
         say(f"Trials were given up, and count as diverged: {excuse}")
     for number, excuse in list(driver.broken.items())[:_MOST_TOLD]:
@@ -138,7 +141,11 @@ def _close(
 
 
 def _keep_predictions(
-    study: OpenStudy, machinery: Machinery, reason: StopReason, stop: StopRequest
+    study: OpenStudy,
+    machinery: Machinery,
+    reason: StopReason,
+    stop: StopRequest,
+    say: Callable[[str], None],
 ) -> None:
     """Keep the validation predictions of the trials whose weights are kept, unless the user has
     stopped the run or it has failed."""
@@ -146,7 +153,11 @@ def _keep_predictions(
     if keeper is None or predict is None or reason in ("interrupted", "failed"):
         return
     stop.announce = lambda: "Validation predictions that are not kept yet are left out."
-    keeper.add_predictions(study.state, machinery.driver.work_of, predict, stop.obey)
+    try:
+        keeper.add_predictions(study.state, machinery.driver.work_of, predict, stop.obey)
+    except (HpoError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        say(f"Not all validation predictions are kept ({why:.120}): hpo ensemble computes them.")
 
 
 def _end_baselines(

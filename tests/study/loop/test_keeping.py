@@ -20,6 +20,7 @@ from hpo.errors import SpecError
 from hpo.spec.experiment import Experiment
 from hpo.study import train as training
 from hpo.study.backends import lanes
+from hpo.study.backends.lanes import LaneBackend
 from hpo.study.ensembles import rows
 from hpo.study.ensembles.ensemble import ensemble_to_folder
 from hpo.study.ensembles.members import Displays
@@ -111,6 +112,10 @@ def _check_predictions(trial: Winner, folder: Path, trained: Any) -> None:
         assert np.mean(by_fold) == pytest.approx(trained.metrics["validation"]["accuracy"])
 
 
+def _raises_for_memory(*_: Any) -> None:
+    raise MemoryError
+
+
 def _chances(model: Any, weights: Any, x: np.ndarray) -> np.ndarray:
     """The softmax of a model's outputs, by NumPy."""
     outputs = np.asarray(answering(model.program, model.training)(weights, x), np.float64)
@@ -142,6 +147,13 @@ def test_predictions_come_once_a_search_is_over_and_a_stopped_one_adds_them_when
         now.setattr(lanes, "library_versions", lambda: {"jax": "0"})
         studies.run(experiment)  # other libraries would give other bits
         assert kept_predictions() == [False, False]
+    with monkeypatch.context() as now:
+        now.setattr(LaneBackend, "_predictions", _raises_for_memory)
+        assert studies.run(experiment).progress.best is not None
+    assert studies.said[-1] == (
+        "Not all validation predictions are kept (MemoryError): hpo ensemble computes them."
+    )
+    assert kept_predictions() == [False, False]
     studies.run(experiment)
     assert kept_predictions() == [True, True]
     before = kept_folder(studies.url, "flowers").names()

@@ -92,12 +92,8 @@ def first_connections(
     whole = abstract_model(program).params
     found = {_CONNECTIONS: joined(padded(own, whole)).astype(np.int8)}
     if sparsity.name == "kept":
-        # The bias and the norm of a unit that is cut, too.
-        may_be_cut = mapped(
-            lambda name, one: np.full(one.shape, one.ndim == 1 or is_kernel(name, one)), own
-        )
-        is_cut = joined(padded(may_be_cut, whole)).astype(bool) & (params == 0)
-        found[_CONNECTIONS][is_cut] = CUT
+        trees = (parted(program, vector) for vector in (found[_CONNECTIONS], params))
+        found[_CONNECTIONS] = np.asarray(joined(_zeros_cut(*trees))).astype(np.int8)
     if sparsity.name == "rigl":
         found[_GRADIENT] = np.zeros(weight_count(program), np.float32)
     if _rewinds(program):
@@ -241,17 +237,49 @@ def _units_cut(connections: Any, weights: Any, share: Float[Array, ""]) -> Any:
     after = mapped(kernel, connections, weights)
 
     def of_unit(name: str, connections: Array) -> Array:
-        layer = name.rpartition("/")[0]
-        kind, _, number = layer.partition("/")
-        # The last factor of a layer of low rank has its units.
-        ends = [f"{each}/{number}" for each in ("linears", "convs")]
-        layers = [*ends, *(f"{end}/right" for end in ends)] if kind == "norms" else [layer]
-        own = next((units[each] for each in layers if each in units), None)
+        own = _unit_of(name, units)
         if own is None or connections.shape != own.shape:
             return connections
         return jnp.where(own == CUT, CUT, FREE).astype(jnp.int8)
 
     return mapped(of_unit, after)
+
+
+def _zeros_cut(connections: Any, weights: Any) -> Any:
+    """The trees of connections of which the weights are cut that are 0.
+
+    So are the bias of a unit that reads nothing, its factor and offset in a norm, if they are 0.
+    """
+    units: dict[str, Array] = {}
+
+    def kernel(name: str, connections: Array, weights: Array) -> Array:
+        if not is_kernel(name, weights):
+            return connections
+        after = jnp.where((connections == KEPT) & (weights == 0), CUT, connections)
+        inputs = tuple(range(after.ndim - 1))
+        if not is_head(name):
+            units[name.rpartition("/")[0]] = (after == CUT).any(inputs) & (after != KEPT).all(
+                inputs
+            )
+        return after
+
+    def of_unit(name: str, connections: Array, weights: Array) -> Array:
+        own = _unit_of(name, units)
+        if own is None or connections.shape != own.shape:
+            return connections
+        return jnp.where(own & (weights == 0), CUT, connections)
+
+    return mapped(of_unit, mapped(kernel, connections, weights), weights)
+
+
+def _unit_of(name: str, units: Mapping[str, Array]) -> Array | None:
+    """What is known of the units of the layer to which a vector belongs; None for another array."""
+    layer = name.rpartition("/")[0]
+    kind, _, number = layer.partition("/")
+    # The last factor of a layer of low rank has its units.
+    ends = [f"{each}/{number}" for each in ("linears", "convs")]
+    layers = [*ends, *(f"{end}/right" for end in ends)] if kind == "norms" else [layer]
+    return next((units[each] for each in layers if each in units), None)
 
 
 def scheduled_share(sparsity: Sparsity, trained: Float[Array, ""]) -> Float[Array, ""]:
