@@ -43,10 +43,10 @@ from hpo.spec.sections.compression.sparsity import (
     Sparsity,
 )
 
-# The copies of a lane: its connections, the gradient of its last batch with all weights, and the
-# weights to which it goes back.
 # Names of sparsity whose connections never change.
 _STILL = ("fixed", "kept")
+# The copies of a lane: its connections, the gradient of its last batch with all weights, and the
+# weights to which it goes back.
 _CONNECTIONS, _GRADIENT, _EARLY = "connections", "gradient", "early"
 
 
