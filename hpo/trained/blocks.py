@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hpo.engine.programs.memory import is_exhausted
+from hpo.engine.programs.memory import may_fit_in_parts
 from hpo.errors import DeviceError
 
 # Larger blocks are no quicker on a CPU, as their numbers leave its caches, and delay a single row.
@@ -49,7 +49,7 @@ class Blocks:
             try:
                 found = self._outputs(weights, x, at_once)
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not is_exhausted(error):
+                if not may_fit_in_parts(error):
                     raise
             else:
                 return found
@@ -83,7 +83,7 @@ def told_where_exhausted(where: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not is_exhausted(error):
+        if not may_fit_in_parts(error):
             raise
         raise DeviceError(
             f"{where}: the memory ran out while {what}: stop other programs, or raise the limit of "

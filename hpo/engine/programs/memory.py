@@ -14,18 +14,30 @@ from hpo.engine.mesh import Place, devices_of, even_lanes
 from hpo.engine.programs.plans import Plan
 from hpo.errors import DeviceError
 
-# XLA's words for a device, or its own library of kernels for CPUs, that gets no memory.
-_EXHAUSTED = ("RESOURCE_EXHAUSTED", "YNNPACK operation failed", "std::bad_alloc")
+# XLA's words for a device that gets no memory.
+_EXHAUSTED = "RESOURCE_EXHAUSTED"
+# Those for a machine without: of its library of kernels for CPUs, which fails otherwise too, and of
+# C++.
+_FAILED = ("YNNPACK operation failed", "std::bad_alloc")
 # A prime number that hardly an axis of a model has: a size that it divides grows with the rows.
 _ROWS = 1009
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether this is the error for a device, or a machine, that has run out of memory."""
-    if isinstance(error, MemoryError):
+    """Whether this is XLA's error for a device that has run out of memory."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and _EXHAUSTED in str(error)
+
+
+def may_fit_in_parts(error: BaseException) -> bool:
+    """Whether what ended with this error may fit with fewer rows at once.
+
+    The device has run out of memory, or the machine. Some errors only may tell of that, so this is
+    for work of which nothing is lost by another try, as a training may be.
+    """
+    if isinstance(error, MemoryError) or is_exhausted(error):
         return True
     is_of_xla = isinstance(error, jax.errors.JaxRuntimeError)
-    return is_of_xla and any(text in str(error) for text in _EXHAUSTED)
+    return is_of_xla and any(text in str(error) for text in _FAILED)
 
 
 def halved(plan: Plan, place: Place) -> Plan:

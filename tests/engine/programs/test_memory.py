@@ -15,7 +15,7 @@ from hpo.engine.pools.pool import Pool
 from hpo.engine.pools.streaming import data_bytes
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler, _peak_bytes
-from hpo.engine.programs.memory import bytes_of_row
+from hpo.engine.programs.memory import bytes_of_row, is_exhausted, may_fit_in_parts
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.errors import DeviceError
 from tests.engine.samples import a_training, tiny_data
@@ -102,3 +102,20 @@ def test_the_bytes_of_a_row_are_those_of_the_widest_step_without_the_weights() -
     assert bytes_of_row(outputs, weights, (1000,), np.float32) == 4 * 1050
     # What is inside of another function counts: the tanh reads 50 numbers and writes them.
     assert bytes_of_row(outputs, (np.zeros((2, 50)), weights[1]), (2,), np.float32) == 4 * 100
+
+
+@pytest.mark.parametrize(
+    ("error", "halves_lanes", "halves_rows"),
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory."), True, True),
+        (jax.errors.JaxRuntimeError("INTERNAL: YNNPACK operation failed"), False, True),
+        (jax.errors.JaxRuntimeError("INTERNAL: std::bad_alloc"), False, True),
+        (jax.errors.JaxRuntimeError("INVALID_ARGUMENT: shapes"), False, False),
+        (MemoryError(), False, True),
+        (ValueError("RESOURCE_EXHAUSTED"), False, False),
+    ],
+)
+def test_lanes_are_halved_where_a_device_is_full_and_rows_where_a_machine_may_be(
+    error: Exception, halves_lanes: bool, halves_rows: bool
+) -> None:
+    assert (is_exhausted(error), may_fit_in_parts(error)) == (halves_lanes, halves_rows)
