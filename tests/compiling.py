@@ -50,7 +50,7 @@ def choose(*, is_quick: bool) -> None:
     if not _MAY_BE_QUICK:
         return
     jax, compiler = import_module("jax"), import_module("jax._src.compiler")
-    _keep_contexts()
+    _choose_contexts(is_quick=is_quick)
     made = _read_flags()
     if jax.config.read(_FEW_OPTIMIZATIONS.lower()) == is_quick:
         return
@@ -81,17 +81,22 @@ def _read_flags() -> Any:
 _MOST_USES = 200
 
 
-@functools.cache
-def _keep_contexts() -> None:
-    """Lower many programs in one context of MLIR.
+def _choose_contexts(*, is_quick: bool) -> None:
+    """Lower many programs in one context of MLIR, or each in its own as for users.
 
     JAX makes one for each program, and for each operation outside of programs: that takes as long
     as all else that is done to lower an operation.
     """
     mlir = import_module("jax._src.interpreters.mlir")
-    made = getattr(mlir, "make_ir_context", None)
-    if made is None:
-        return
+    made, shared = _contexts()
+    if made is not None:
+        mlir.make_ir_context = shared if is_quick else made
+
+
+@functools.cache
+def _contexts() -> tuple[Any, Any]:
+    """JAX's own function for a new context, and one that gives a thread the same for long."""
+    made = getattr(import_module("jax._src.interpreters.mlir"), "make_ir_context", None)
     kept = threading.local()  # a context that loads what it needs must not be in use elsewhere
 
     def one_of_this_thread() -> Any:
@@ -100,4 +105,4 @@ def _keep_contexts() -> None:
         kept.uses += 1
         return kept.context
 
-    mlir.make_ir_context = one_of_this_thread
+    return made, one_of_this_thread

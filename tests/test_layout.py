@@ -138,6 +138,7 @@ ACROSS_MODULES = {
     "tests/study/test_what_samplers_see.py": "what a sampler is shown under each scheduler",
     "tests/study/test_winner_again.py": "an exported winner trains to its metrics",
     "tests/test_benchmarks.py": "the files in benchmarks/",
+    "tests/test_compiling.py": "how tests compile",
     "tests/test_docs.py": "the files in docs/, the README and CONTRIBUTING.md",
     "tests/test_examples.py": "the folders in examples/",
     "tests/test_door.py": "hpo/__init__.py",
