@@ -29,15 +29,16 @@ from hpo.spec.schema import (
     may_vary,
     place_of,
     spec_mistakes,
+    value_at,
     variants_of,
 )
 from hpo.spec.sections.compression.activations import activation_mistakes
 from hpo.spec.sections.compression.quantisation import quantisation_mistakes
-from hpo.spec.sections.compression.sparsity import sparsity_mistakes
+from hpo.spec.sections.compression.sparsity import KEPT, sparsity_mistakes
 from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
-from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.models.pretrained import FROM, folder_of
 from hpo.spec.sections.models.sequences import sequence_mistakes
 from hpo.spec.sections.techniques.average import average_mistakes
 from hpo.spec.sections.techniques.privacy import privacy_mistakes
@@ -110,7 +111,10 @@ def joint_mistakes(
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)
     before = ""
-    for chosen in chain(contexts, islice(_pairs(space), _MOST_CONTEXTS)):
+    starts, pairs = (
+        islice(each, _MOST_CONTEXTS) for each in (_starts(space, values, root), _pairs(space))
+    )
+    for chosen in chain(starts, contexts, pairs):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
             for dimension in space.dimensions:
@@ -148,6 +152,32 @@ def _pairs(space: SearchSpace) -> Iterator[dict[str, HParam]]:
                 yield {one.path: first, other.path: second}
 
 
+def _starts(
+    space: SearchSpace, values: Mapping[str, Any], root: type[Spec]
+) -> Iterator[dict[str, HParam]]:
+    """All that decides together on the trained model that a trial starts from, where it needs one.
+
+    `values` are those of the spec.
+    """
+    if not issubclass(root, Training) or not start_varies(space):
+        return
+    name = "compression.sparsity.name"
+    varying = space.by_path.get(name)
+    kinds = () if varying is None else _probes(varying.distribution)
+    if KEPT not in (*kinds, value_at(root, values, name)):
+        return
+    wanted = {FROM, "model", name}
+    for dimension in reversed(space.dimensions):  # those that a condition looks at come before it
+        if dimension.path in wanted and dimension.when is not None:
+            wanted.add(dimension.when.path)
+    yield from _assignments(space, [d for d in space.dimensions if d.path in wanted])
+
+
+def start_varies(space: SearchSpace) -> bool:
+    """Whether trials may start from different models: each has to be asked for its own."""
+    return not space.by_path.keys().isdisjoint({FROM, "model"})
+
+
 def _whole_mistakes(
     values: Mapping[str, Any], root: type[Spec], around: Collection[Fact]
 ) -> list[Mistake]:
@@ -155,10 +185,13 @@ def _whole_mistakes(
     return spec_mistakes(root, values) or need_mistakes(root.model_validate(values), around)
 
 
-def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake]:
+def need_mistakes(
+    training: Spec, around: Collection[Fact] = (), *, may_start: bool = False
+) -> list[Mistake]:
     """What does not go together in a training whose sections are valid each.
 
-    `around` are circumstances beside those that the training tells of.
+    `around` are circumstances beside those that the training tells of. With `may_start` it may
+    start from a trained model that it does not name.
     """
     if not isinstance(training, Training):
         return [Mistake(path, text) for path, text in clashes(training, around)]
@@ -167,8 +200,9 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     model = model_mistakes(training.model, training.data.dataset)
     private = privacy_mistakes(training.privacy)
     compression, code = training.compression, getattr(training.model, "python", None)
+    start = folder_of(training.model) or may_start or None
     small = (
-        *sparsity_mistakes(compression.sparsity, folder_of(training.model)),
+        *sparsity_mistakes(compression.sparsity, start),
         *quantisation_mistakes(compression.weights),
         *activation_mistakes(compression.activations, code),
     )

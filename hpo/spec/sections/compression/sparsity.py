@@ -15,8 +15,10 @@ _Time = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 BEGIN, END, DROP = 0.2, 0.7, 0.3
 # Those whose first zeros are drawn at random, and those that move them.
 RANDOM, MOVING = ("fixed", "set", "rigl"), ("set", "rigl")
-# Those that read the share of zeros, and those that have zeros without one.
-_SHARED, WITHOUT_SHARE = ("magnitude", *RANDOM), ("n_of_m", "kept")
+# The zeros of a trained model; those that read the share of zeros, and those that have zeros
+# without one.
+KEPT = "kept"
+_SHARED, WITHOUT_SHARE = ("magnitude", *RANDOM), ("n_of_m", KEPT)
 
 
 class Sparsity(Spec):
@@ -62,9 +64,9 @@ def sparsity_mistakes(
 
     They are (key path, sentence). `start` is the trained model from which a training starts.
     """
-    if sparsity.name == "kept" and start is None:
-        text = "keeps the zeros of a trained model, and there is none: write model.from, or fixed"
-        yield ("compression", "sparsity", "name"), text
+    if sparsity.name == KEPT and start is None:
+        text = "names no trained model, whose zeros compression.sparsity keeps"
+        yield ("model", "from"), f"{text}: name one, or write sparsity: {{name: fixed}}"
     if sparsity.n >= sparsity.m:
         text = f"{sparsity.n} of {sparsity.m} weights cuts none: write a smaller n, or a larger m"
         yield ("compression", "sparsity", "n"), text

@@ -28,9 +28,10 @@ def test_values_that_no_sparsity_has_are_refused(leaf: str, value: Any) -> None:
 
 def test_a_group_of_which_all_weights_are_kept_is_refused() -> None:
     ((path, text),) = sparsity_mistakes(Sparsity(name="kept"))
-    assert path == ("compression", "sparsity", "name")
-    assert (
-        text == "keeps the zeros of a trained model, and there is none: write model.from, or fixed"
+    assert path == ("model", "from")
+    assert text == (
+        "names no trained model, whose zeros compression.sparsity keeps: name one, or write "
+        "sparsity: {name: fixed}"
     )
     assert not [*sparsity_mistakes(Sparsity(name="kept"), "base")]
     ((path, text),) = sparsity_mistakes(Sparsity(name="n_of_m", n=4, m=4))
