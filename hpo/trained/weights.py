@@ -34,13 +34,14 @@ class Weights:
     """The arrays of a trained model by their names, such as `params/head/kernel`, for each run.
 
     A run has the name of its files, such as `fold-0`; the only one is `""`. `sha256` is a hash of
-    names, shapes and numbers. `classes` are those of the outputs; None where the folder does not
-    say.
+    names, shapes and numbers. `classes` are those of the outputs, and `fingerprint` is that of the
+    data; None where the folder does not say.
     """
 
     runs: Mapping[str, Mapping[str, np.ndarray]]
     sha256: str
     classes: tuple[str, ...] | None
+    fingerprint: str | None
 
 
 def read_weights(folder: Path, written: str) -> Weights:
@@ -113,7 +114,10 @@ def _read(folder: Path, version: tuple[int, int]) -> Weights:
         name: read_packed(one) if is_packed(one) else _restored(one)
         for name, one in (places or {"": place}).items()
     }
-    return Weights(runs, _hash(runs), None if classes is None else tuple(map(str, classes)))
+    named = None if classes is None else tuple(map(str, classes))
+    provenance = document.get("provenance")
+    about = provenance if isinstance(provenance, dict) else {}
+    return Weights(runs, _hash(runs), named, about.get("data_fingerprint"))
 
 
 def _restored(place: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,8 @@ from hpo.trained.save import Trained, save_trained
 from hpo.trained.weights import read_weights, weight_bytes
 from tests.documents import SMALL
 
+ABOUT = {"data_fingerprint": "sha"}
+
 
 def saved(folder, value=1.0, runs=1, classes=("a", "b")):
     weights = {
@@ -23,7 +25,7 @@ def saved(folder, value=1.0, runs=1, classes=("a", "b")):
     }
     splits = {"validation": {"loss": 0.5}, "test": None}
     trained = Trained(splits, (), 1.0, dict.fromkeys(weights, splits), classes=classes)
-    save_trained(folder, experiment_from_document(SMALL, Path()), weights, trained, {})
+    save_trained(folder, experiment_from_document(SMALL, Path()), weights, trained, ABOUT)
     return folder
 
 
@@ -33,6 +35,7 @@ def test_weights_have_their_paths_and_their_classes(tmp_path):
     assert arrays.keys() == {"params/linears/0/kernel", "variables/norms/0/mean"}
     assert arrays["params/linears/0/kernel"].tolist() == [[1.0] * 3] * 2
     assert found.classes == ("a", "b")
+    assert found.fingerprint == "sha"
     assert read_weights(saved(tmp_path / "plain", classes=()), "plain").classes is None
 
 

@@ -14,7 +14,6 @@ from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
 from hpo.spec.words import shown
 from hpo.study.loop.replicas import Replicas, training_of
-from hpo.trained.load import data_fingerprint
 from hpo.trained.remote import named_model
 from hpo.trained.weights import read_weights, weights_hash
 
@@ -37,22 +36,34 @@ def with_start(training: S, data: DataSet, folder: Path) -> S:
     weights = read_weights(there, name)
     keeps_head = weights.classes in (None, data.classes)
     start = Start(f"model.from: {shown(name)}", weights.runs, keeps_head)
-    _check_runs(start, training, data, there)
+    _check_folds(start, data, is_same=weights.fingerprint == data.fingerprint)
+    _check_runs(start, training)
     return with_leaves(training, {FROM: start})
 
 
-def _check_runs(start: Start, training: Any, data: DataSet, there: Path) -> None:
-    """Refuse a model of other folds, whose members have seen rows that validate here, or seeds."""
-    folds = {name.rpartition("fold-")[2] for name in start.runs if "fold-" in name}
-    if folds:
-        is_same = len(folds) == len(data.folds) and data_fingerprint(there) == data.fingerprint
-        if not is_same:
-            raise HpoError(
-                f"{start.where} has {len(folds)} folds of its own, which have seen rows that "
-                "validate here: give the same data and folds, or a model trained with --refit."
-            )
+def _check_runs(start: Start, training: Any) -> None:
+    """Refuse a model of other seeds."""
     for run in Replicas.of(training).runs_of(0):
         start.arrays_of(training_of(run, training).train.seed, run.fold)
+
+
+def _check_folds(start: Start, data: DataSet, *, is_same: bool) -> None:
+    """Refuse a model that has seen, or may have seen, rows that validate here.
+
+    `is_same` says that it was trained on these data.
+    """
+    folds = {name.rpartition("fold-")[2] for name in start.runs if "fold-" in name}
+    if folds and not (is_same and len(folds) == len(data.folds)):
+        raise HpoError(
+            f"{start.where} has {len(folds)} folds, and they are not those of this spec: give the "
+            "section data of that model, or a model of other data without folds."
+        )
+    # Of data with folds, only --refit gives a model without any.
+    if is_same and data.folds and not folds:
+        raise HpoError(
+            f"{start.where} was trained with --refit, and so has seen the validation rows of every "
+            "fold: train it without, or name a model of other data."
+        )
 
 
 def weights_of(experiment: Experiment) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Studies whose trials start from a trained model."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,14 +71,40 @@ def test_trials_start_from_their_own_folds_and_seeds_alone(studies, tmp_path):
     same = {"data": data, "train": {"epochs": 2, "seeds": 2}}
     one = searched(tmp_path, "search.trials=1", **same)
     assert studies.run(one).progress.best is not None
+    others = (
+        r"model.from: 'base' has 3 folds, and they are not those of this spec: give the section"
+    )
     for overrides, message in (
-        (["data.split_seed=7"], "model.from: 'base' has 3 folds of its own, which have seen"),
-        (["data.folds=4"], "model.from: 'base' has 3 folds of its own, which have seen"),
-        (["data.folds=null"], "model.from: 'base' has 3 folds of its own, which have seen"),
+        (["data.split_seed=7"], others),
+        (["data.folds=4"], others),
+        (["data.folds=null"], others),
+        (["data.normalize=none"], others),
         (["train.seed=5"], r"\(seed-0-fold-0, .*, \.\.\.\), and none is of seed 5: give these"),
     ):
         with pytest.raises(HpoError, match=message):
             studies.run(searched(tmp_path, "name=other", *overrides, **same))
+
+
+def test_a_refitted_model_is_the_start_of_other_data_alone(studies, tmp_path, monkeypatch):
+    data = {**DOCUMENT["data"], "folds": 2}
+    alone = {name: part for name, part in DOCUMENT.items() if name not in ("space", "search")}
+    document = {**alone, "data": data, "train": {"epochs": 1}}
+    studies.train(load_document(document, tmp_path), tmp_path / "base", is_refit=True)
+    same = {"data": data, "train": {"epochs": 1}}
+    told = r"'base' was trained with --refit, and so has seen the validation rows of every fold: tr"
+    with pytest.raises(HpoError, match=told):
+        studies.run(searched(tmp_path, "search.trials=1", **same))
+    other = searched(tmp_path, "search.trials=4", "data.rows=90", **same)
+    reads = []
+    read_text = Path.read_text
+
+    def counted(path, *arguments, **named):
+        reads.append(path.name)
+        return read_text(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    assert studies.run(other).progress.best is not None
+    assert reads.count("metrics.json") <= 1
 
 
 def _today():
