@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StudyError
 from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.document import KeyPath
 from hpo.spec.load import experiment_from_document, load_document, require_search
 from hpo.spec.sections.goal import Objective
-from hpo.spec.sections.models.pretrained import FROM, TrialOf, leaf_of, named_trials
+from hpo.spec.sections.models.pretrained import FROM, Named, TrialOf, named_trials
 from hpo.spec.words import shown
 from hpo.study.kept.files import KeptTrial
 from hpo.study.signals import StopRequest
@@ -29,6 +30,9 @@ from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
 from hpo.study.surroundings import Surroundings
 from hpo.trained.save import METRICS_FILE
+
+# Where the models of trials lie beside a database; before model.from, teachers lay apart.
+_KINDS = ("models", "teachers")
 
 
 class Winner(NamedTuple):
@@ -109,15 +113,13 @@ def with_models(
     stored: Mapping[str, Any] = {}
     if experiment.search is not None and not around.starts_over:
         stored = _stored_document(experiment.name, around.storage)
+    began = _began_with(trials, stored, experiment.folder, around.storage)
+    folders: dict[TrialOf, Path] = {}
     document = copy.deepcopy(dict(experiment.document))
-    for path, named in trials.items():
-        home = CheckpointFolder.beside(around.storage, named.study, "models").path
-        place = _earlier(_at(stored, path), experiment.folder, named, home)
-        if place is None:
-            leaf = leaf_of(path)
-            assert leaf is not None
-            place = _taken(named, leaf, home, around, say)
-        _at(document, path[:-1])[path[-1]] = os.path.relpath(place, experiment.folder)
+    for path, (leaf, named) in trials.items():
+        if named not in folders:
+            folders[named] = began.get(named) or _taken(named, leaf, around, say)
+        _at(document, path[:-1])[path[-1]] = os.path.relpath(folders[named], experiment.folder)
     return experiment_from_document(document, experiment.folder)
 
 
@@ -141,30 +143,76 @@ def _at(document: Any, path: KeyPath) -> Any:
     return document
 
 
-def _earlier(written: Any, folder: Path, named: TrialOf, home: Path) -> Path | None:
-    """The folder of that trial below `home` from which a study began, which has `written` it."""
-    place = (folder / written).resolve() if isinstance(written, str) else None
-    if place is None or place.parent != home.resolve() or not (place / METRICS_FILE).is_file():
-        return None
+def _began_with(
+    trials: Mapping[KeyPath, Named], stored: Mapping[str, Any], folder: Path, storage: str
+) -> dict[TrialOf, Path]:
+    """The folders from which a stored study began, by the trials that its spec names.
+
+    A place of a spec moves where another is new, so that each text of the stored one may be it.
+    """
+    places: dict[TrialOf, list[Any]] = {}
+    for path, (_, named) in trials.items():
+        places.setdefault(named, []).append(_at(stored, path))
+    found: dict[TrialOf, Path] = {}
+    for named in sorted(places, key=lambda one: one.trial is None):
+        homes = [CheckpointFolder.beside(storage, named.study, kind).path for kind in _KINDS]
+        there, anywhere = (
+            [place for text in texts if (place := _earlier(text, folder, named, homes))]
+            for texts in (places[named], _texts(stored))
+        )
+        others = [place for place in (*there, *anywhere) if place not in found.values()]
+        # The best trial may be one with a number in the spec, too: at the very place it is so.
+        chosen = [*others, *there] if named.trial is None else [*there, *anywhere]
+        if chosen:
+            found[named] = chosen[0]
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Each text within plain values, in order."""
+    if isinstance(value, str):
+        yield value
+    parts = value.values() if isinstance(value, Mapping) else value
+    for inner in parts if isinstance(value, Mapping | list | tuple) else ():
+        yield from _texts(inner)
+
+
+def _earlier(text: Any, folder: Path, named: TrialOf, homes: Sequence[Path]) -> Path | None:
+    """The folder of that trial in one of these, which a stored spec has as a text."""
     number = "" if named.trial is None else f"{named.trial}-"
-    return place if place.name.startswith(f"trial-{number}") else None
+    if not isinstance(text, str) or not PurePath(text).name.startswith(f"trial-{number}"):
+        return None
+    try:
+        place = (folder / text).resolve()
+        is_home = place.parent in [home.resolve() for home in homes]
+        return place if is_home and (place / METRICS_FILE).is_file() else None
+    except (OSError, ValueError):  # no path
+        return None
 
 
-def _taken(
-    named: TrialOf, leaf: str, home: Path, around: Surroundings, say: Callable[[str], None]
-) -> Path:
+@contextmanager
+def _told_at(leaf: str) -> Iterator[None]:
+    """Say which leaf names the study or trial that is not there."""
+    try:
+        yield
+    except HpoError as error:
+        if isinstance(error, StudyError) or type(error) is HpoError:
+            error.args = (f"{leaf}: {error}",)
+        raise
+
+
+def _taken(named: TrialOf, leaf: str, around: Surroundings, say: Callable[[str], None]) -> Path:
     """The folder of the model of a trial, which a spec names at `leaf`, written unless there."""
     from hpo.study.train import NotKeptError, train_to_folder  # imports JAX
 
-    try:
+    with _told_at(leaf):
         study = Study(named.study, around.storage)
         found = study.exported(named.trial, trust_code=around.trusts_code)
-    except HpoError as error:
-        raise HpoError(f"{leaf}: {error}") from None
     check_known(found.experiment, found.tried, around.typed, is_trusted=around.trusts_code)
     number = found.trial.number
     kept = study.kept(number)
-    place = home / f"trial-{number}-{_hash(kept)}"
+    home = CheckpointFolder.beside(around.storage, named.study, _KINDS[0]).path
+    place = home / _folder_name(number, kept)
     if not (place / METRICS_FILE).is_file():
         one = load_document(found.document, Path.cwd(), [])
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -183,6 +231,7 @@ def _taken(
     return place
 
 
-def _hash(kept: KeptTrial) -> str:
-    """A short hash of the results of a trial: a study that started over has other trials."""
-    return sha256(repr([sorted(one.items()) for one in kept.metrics]).encode()).hexdigest()[:8]
+def _folder_name(number: int, kept: KeptTrial) -> str:
+    """The folder of a trial, with a hash of its results: a study that starts over has others."""
+    results = repr([sorted(one.items()) for one in kept.metrics])
+    return f"trial-{number}-{sha256(results.encode()).hexdigest()[:8]}"

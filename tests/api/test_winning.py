@@ -7,11 +7,16 @@ import pytest
 import yaml
 
 from hpo.api.study import Study
+from hpo.api.surroundings import surroundings
+from hpo.api.winning import _began_with, with_models
+from hpo.errors import HpoError, StudyError
+from hpo.spec.load import load_document, load_experiment
 from hpo.spec.sections.goal import Goal, Objective
+from hpo.spec.sections.models.pretrained import TrialOf, named_trials
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import fold
 from hpo.study.storage.lease import acquire
-from hpo.study.storage.tables import Storage
+from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.trained.weights import weights_hash
 
 
@@ -164,7 +169,7 @@ def test_trials_start_from_kept_weights_as_from_their_folder_and_a_resumed_study
 
 
 def test_a_space_may_try_several_trials_as_the_start_and_the_winner_names_a_folder(
-    hpo, spec, flowers, tmp_path
+    hpo, spec, flowers, tmp_path, monkeypatch
 ):
     flowers["search"]["keep_weights"] = 3
     spec.write_text(yaml.safe_dump(flowers))
@@ -174,11 +179,20 @@ def test_a_space_may_try_several_trials_as_the_start_and_the_winner_names_a_fold
     search = {**flowers["search"], "sampler": {"name": "grid"}, "start": [{"model.from": two}]}
     text = a_start(flowers, "starts", zero, space=space, search=search)
     (tmp_path / "starts.yaml").write_text(text)
+    asked, exported = [], Study.exported
+
+    def counted(study, trial=None, *arguments, **named):
+        asked.append(trial)
+        return exported(study, trial, *arguments, **named)
+
+    monkeypatch.setattr(Study, "exported", counted)
     found = hpo("search", "starts.yaml")
+    assert sorted(asked) == [0, 2]  # each is named twice
     again = hpo("search", "starts.yaml", "--set", "search.trials=4")
 
     assert found.code == 0, found.err
     assert again.code == 0, again.err
+    assert len(asked) == 2
     folders = {path.name: path for path in (tmp_path / "hpo.db.models" / "flowers").iterdir()}
     assert [name[:8] for name in sorted(folders)] == ["trial-0-", "trial-2-"]
     starts = [trial.hparams["model.from"] for trial in Study("starts").trials]
@@ -255,4 +269,83 @@ def test_a_trial_of_folds_is_the_start_of_the_same_folds_and_of_no_others(
     (folder,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
     assert {path.name for path in (folder / "weights").iterdir()} == {"fold-0", "fold-1"}
     assert other.code == 2
-    assert re.search(r"model\.from: .* has 2 folds of its own, which have seen rows", other.err)
+    assert re.search(r"model\.from: .* has 2 folds, and they are not those of", other.err)
+
+
+def test_a_study_that_began_with_a_teacher_in_the_former_folder_goes_on_with_it(
+    hpo, spec, flowers, tmp_path
+):
+    flowers["search"] |= {"keep_weights": 1, "trials": 1}
+    spec.write_text(yaml.safe_dump(flowers))
+    hpo("search", "flowers.yaml", "--quiet")
+    hpo("export", "flowers", "-o", "base.yaml")
+    former = "hpo.db.teachers/flowers/trial-0-12345678"
+    hpo("train", "base.yaml", "-o", former, "--quiet")
+    (tmp_path / "before.yaml").write_text(a_student(flowers, **{"from": former}))
+    (tmp_path / "small.yaml").write_text(a_student(flowers, **{"from": {"study": "flowers"}}))
+    first = hpo("search", "before.yaml", "--quiet")
+    again = hpo("search", "small.yaml", "--quiet", "--set", "search.trials=2")
+
+    assert first.code == 0, first.err
+    assert again.code == 0, again.err
+    assert len(Study("small").trials) == 2
+    assert not (tmp_path / "hpo.db.models").exists()
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Folders of three trials of `flowers`, by their numbers, as a spec names them."""
+    names = {number: f"hpo.db.models/flowers/trial-{number}-0abc" for number in (1, 2, 12)}
+    for name in names.values():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "metrics.json").write_text("{}")
+    return names
+
+
+def starts(*values):
+    return {"space": {"model.from": {"choice": [None, *values]}}}
+
+
+BEST, ONE, TWO = TrialOf(study="flowers"), *(TrialOf(study="flowers", trial=n) for n in (1, 2))
+ROSES = TrialOf(study="roses")
+
+
+@pytest.mark.parametrize(
+    ("stored", "named", "found"),
+    [
+        ([1], [BEST], {BEST: 1}),
+        ([12], [ONE], {}),
+        ([12, 1], [ONE], {ONE: 1}),
+        ([1], [ROSES], {}),
+        # A place that is new, and places that are exchanged.
+        ([1, 2], ["base", BEST, TWO], {BEST: 1, TWO: 2}),
+        ([1, 2], [TWO, BEST], {BEST: 1, TWO: 2}),
+        # The best one was that with a number, or is new.
+        ([2, 2], [BEST, TWO], {BEST: 2, TWO: 2}),
+        ([2], [TWO, BEST], {TWO: 2}),
+        ([1], ["trial-1-\0", BEST], {BEST: 1}),
+    ],
+)
+def test_trials_have_the_folders_that_a_stored_spec_has_for_them_at_any_place(
+    tmp_path, models, stored, named, found
+):
+    written = [one if isinstance(one, str) else one.model_dump() for one in named]
+    trials = named_trials(starts(*written))
+    before = starts(*(models[number] for number in stored))
+    storage = f"sqlite:///{tmp_path / 'hpo.db'}"
+    expected = {one: tmp_path / models[number] for one, number in found.items()}
+    assert _began_with(trials, before, tmp_path, storage) == expected
+
+
+def test_what_is_not_there_keeps_its_kind_of_error(hpo, spec, flowers, tmp_path):
+    text = yaml.safe_load(a_start(flowers, "named", {"study": "roses"}))
+    experiment = load_document(text, tmp_path)
+    around = surroundings(experiment.study.storage, None)
+    with pytest.raises(NothingStoredError, match=r"^model\.from: no study database"):
+        with_models(experiment, around, print)
+    hpo("search", "flowers.yaml", "--quiet", "--set", "search.trials=1")
+    with pytest.raises(StudyError, match=r"^model\.from: hpo\.db has no study 'roses'"):
+        with_models(experiment, around, print)
+    text["model"]["from"] = {"study": "flowers", "trial": 7}
+    with pytest.raises(HpoError, match=r"^model\.from: study 'flowers' has no trial 7"):
+        with_models(load_document(text, tmp_path), around, print)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -66,7 +66,14 @@ def folder_of(model: Any) -> Any:
     return getattr(model, "from", None)
 
 
-def named_trials(document: Mapping[str, Any]) -> dict[KeyPath, TrialOf]:
+class Named(NamedTuple):
+    """A trial that a spec names as a trained model, and the leaf whose value it is."""
+
+    leaf: str
+    trial: TrialOf
+
+
+def named_trials(document: Mapping[str, Any]) -> dict[KeyPath, Named]:
     """The trials that a spec names as trained models, by where its document does so.
 
     They stand at `model.from` and `compression.teacher.from`, or among the values of these leaves
@@ -74,12 +81,13 @@ def named_trials(document: Mapping[str, Any]) -> dict[KeyPath, TrialOf]:
     """
     found = {}
     for path, value in _mappings({name: document.get(name) for name in _SECTIONS}, ()):
-        if leaf_of(path) is not None and "study" in value:
-            found[path] = TrialOf.model_validate(value)
+        leaf = _leaf_of(path)
+        if leaf is not None and "study" in value:
+            found[path] = Named(leaf, TrialOf.model_validate(value))
     return found
 
 
-def leaf_of(path: KeyPath) -> str | None:
+def _leaf_of(path: KeyPath) -> str | None:
     """The leaf whose value stands at a place of a document; None for one that names no model."""
     text = ".".join(key for key in path if isinstance(key, str) and key not in ("choice", "value"))
     for leaf in (FROM, TEACHER_FROM):

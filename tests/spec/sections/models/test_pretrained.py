@@ -115,13 +115,14 @@ def test_trials_are_found_wherever_a_spec_names_one_as_a_model():
         "search": {"start": [{}, {"model.from": best}], "from": best},
         "data": {"from": best},
     }
+    one, other = "model.from", "compression.teacher.from"
     assert named_trials(named) == {
-        ("model", "from"): TrialOf(**first),
-        ("compression", "teacher", "from"): TrialOf(**best),
-        ("space", "model.from", "choice", 2): TrialOf(**best),
-        ("space", "model", "choice", 1, "from"): TrialOf(**first),
-        ("space", "compression.teacher.weight", "when", "model.from", 0): TrialOf(**first),
-        ("search", "start", 1, "model.from"): TrialOf(**best),
+        ("model", "from"): (one, TrialOf(**first)),
+        ("compression", "teacher", "from"): (other, TrialOf(**best)),
+        ("space", "model.from", "choice", 2): (one, TrialOf(**best)),
+        ("space", "model", "choice", 1, "from"): (one, TrialOf(**first)),
+        ("space", "compression.teacher.weight", "when", "model.from", 0): (one, TrialOf(**first)),
+        ("search", "start", 1, "model.from"): (one, TrialOf(**best)),
     }
 
 
