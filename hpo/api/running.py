@@ -124,11 +124,31 @@ def run_training(
 def trained_from(experiment: Experiment, *, is_refit: bool) -> str:
     """What a model is trained from beside its data, as text.
 
-    It is the spec, the hash of each file of the user's own code, and whether `--refit` is given.
+    It is the spec, the hash of each file of the user's own code and of the weights of each trained
+    model that it names, and whether `--refit` is given.
+
+    Raises:
+        HpoError: for a trained model by URL that cannot be fetched, or a trial that is not there.
     """
-    codes = (f"# {name}: {sha256}\n" for name, sha256 in code_of(experiment.training).items())
+    files = [*code_of(experiment.training).items(), *_models_of_today(experiment).items()]
+    hashes = (f"# {name}: {sha256}\n" for name, sha256 in files)
     refit = "# --refit\n" if is_refit else ""
-    return "".join((dump_spec(experiment.document), *codes, refit))
+    return "".join((dump_spec(experiment.document), *hashes, refit))
+
+
+def _models_of_today(experiment: Experiment) -> dict[str, str]:
+    """What the trained models that a spec names are known by: each has another hash."""
+    # The hparams of a command may have any names.
+    if experiment.are_processes:
+        return {}
+    from hpo.study.backends.pretrained import files_of  # imports JAX
+
+    found = files_of(experiment)
+    if named_trials(experiment.document):
+        from hpo.api.winning import trials_of_today  # imports the database
+
+        found |= trials_of_today(experiment)
+    return found
 
 
 def data_of_today(experiment: Experiment, *, trust_code: bool) -> str:

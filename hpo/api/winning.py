@@ -123,6 +123,22 @@ def with_models(
     return experiment_from_document(document, experiment.folder)
 
 
+def trials_of_today(experiment: Experiment) -> dict[str, str]:
+    """The name of the folder that `with_models` would write for each trial, by its spec.
+
+    Raises:
+        HpoError: for a study or trial that is not there.
+    """
+    found = {}
+    for leaf, named in named_trials(experiment.document).values():
+        with _told_at(leaf):
+            study = Study(named.study, experiment.study.storage)
+            # No code is run for a name; whether it may have changed is asked before the training.
+            number = study.exported(named.trial, trust_code=True).trial.number
+            found[str(named)] = _folder_name(number, study.kept(number))
+    return found
+
+
 def _stored_document(name: str, storage: str) -> Mapping[str, Any]:
     """The document of the stored study of this name; empty where there is none."""
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpo.api.running import run_search, run_training
+from hpo.api.running import run_search, run_training, trained_from
 from hpo.errors import HpoError, SpecError
 from hpo.spec.load import load_document
 from hpo.study.signals import StoppedError, StopRequest
@@ -65,3 +65,20 @@ def test_a_spec_without_a_search_is_not_searched_and_one_that_varies_not_trained
     del flowers["search"]
     with pytest.raises(SpecError, match="has no search section"):
         run_search(load_document(flowers, tmp_path), Display(), StopRequest())
+
+
+@pytest.mark.parametrize("leaf", ["model.from", "compression.teacher.from"])
+def test_an_unsent_model_is_known_by_the_weights_that_it_starts_or_learns_from(
+    flowers, tmp_path, leaf
+):
+    del flowers["space"], flowers["search"]
+    weights = tmp_path / "base" / "weights" / "array"
+    weights.parent.mkdir(parents=True)
+    for name in ("metrics.json", "spec.yaml"):
+        (tmp_path / "base" / name).write_text("{}")
+    experiment = load_document(flowers, tmp_path, [f"{leaf}=base"])
+    found = []
+    for content in (b"1", b"1", b"2"):
+        weights.write_bytes(content)
+        found.append(trained_from(experiment, is_refit=False))
+    assert found[0] == found[1] != found[2]

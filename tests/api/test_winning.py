@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from hpo.api.running import trained_from
 from hpo.api.study import Study
 from hpo.api.surroundings import surroundings
 from hpo.api.winning import _began_with, with_models
@@ -238,7 +239,10 @@ def test_a_numbered_teacher_survives_a_study_that_starts_over(hpo, spec, flowers
     hpo("search", "small.yaml", "--quiet")
     (first,) = (tmp_path / "hpo.db.models" / "flowers").iterdir()
     before = weights_hash(first)
+    about = trained_from(load_experiment(tmp_path / "small.yaml"), is_refit=False)
+    assert about == trained_from(load_experiment(tmp_path / "small.yaml"), is_refit=False)
     hpo("search", "flowers.yaml", "--quiet", "--new", "--set", "train.seed=5")
+    assert about != trained_from(load_experiment(tmp_path / "small.yaml"), is_refit=False)
     again = hpo("search", "small.yaml", "--quiet", "--set", "search.trials=2")
     assert again.code == 0, again.err
     assert [*(tmp_path / "hpo.db.models" / "flowers").iterdir()] == [first]

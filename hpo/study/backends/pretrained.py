@@ -66,6 +66,25 @@ def _check_folds(start: Start, data: DataSet, *, is_same: bool) -> None:
         )
 
 
+def files_of(experiment: Experiment) -> dict[str, str]:
+    """A hash of the files with the weights in each folder that the spec names, by its name.
+
+    JAX reads none of them: it would start its devices, whose number the training chooses.
+
+    Raises:
+        HpoError: for a URL whose folder cannot be fetched.
+    """
+    training: Any = experiment.training
+    names = named_folders(getattr(training, "model", None), experiment.space)
+    leaves = dict.fromkeys(names, FROM)
+    if (teacher := teacher_of(training)) is not None:
+        leaves[teacher] = TEACHER_FROM
+    return {
+        name: weights_hash(named_model(name, experiment.folder, leaf))
+        for name, leaf in leaves.items()
+    }
+
+
 def weights_of(experiment: Experiment) -> dict[str, str]:
     """The hash of the weights in each folder that the spec names, by its name.
 
