@@ -22,6 +22,10 @@ _MOST_ON_CPU, _BYTES_ON_CPU = 64, 16 << 20
 _MOST, _BYTES = 512, 512 << 20
 
 
+# What a model does with rows whose answers are judged.
+JUDGING = "rows were judged, 512 at once as in training"
+
+
 def rows_that_fit(bytes_of_row: int, platform: str) -> int:
     """The rows of a block: a power of two, at least 1."""
     most, room = (_MOST_ON_CPU, _BYTES_ON_CPU) if platform == "cpu" else (_MOST, _BYTES)
@@ -44,37 +48,38 @@ class Blocks:
         Raises:
             DeviceError: where the memory is too small for a single row.
         """
-        at_once = self.rows if rows is None else rows
-        while True:
-            try:
-                found = self._outputs(weights, x, at_once)
-            except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not is_exhausted(error):
-                    raise
-            else:
-                return found
-            # Out of the handler, whose error still holds arrays.
-            if at_once == 1:
+        at_once, start = self.rows if rows is None else rows, 0
+        parts: list[np.ndarray] = []
+        while start < len(x):
+            found = self._block(weights, x[start : start + at_once], at_once)
+            if found is not None:
+                parts.append(found)
+                start += at_once
+            elif at_once == 1:
                 raise DeviceError(
                     f"{self._where}: the memory ran out with a single row of the shape "
                     f"{[*x.shape[1:]]}: stop other programs, or raise the limit of memory."
                 )
-            at_once //= 2
-            self.rows = min(self.rows, at_once)
-
-    def _outputs(self, weights: Any, x: np.ndarray, rows: int) -> np.ndarray:
-        parts = []
-        for start in range(0, len(x), rows):
-            some = x[start : start + rows]
-            padding = [(0, rows - len(some))] + [(0, 0)] * (x.ndim - 1)
-            parts.append(
-                jax.device_get(self._function(weights, np.pad(some, padding)))[: len(some)]
-            )
+            else:
+                at_once //= 2
+                self.rows = min(self.rows, at_once)
+        # Where there is no memory for all outputs together, smaller blocks do not help.
         return np.concatenate(parts)
+
+    def _block(self, weights: Any, some: np.ndarray, rows: int) -> np.ndarray | None:
+        """The outputs for a block that is padded to `rows`; None where the memory runs out."""
+        padding = [(0, rows - len(some))] + [(0, 0)] * (some.ndim - 1)
+        try:
+            found: np.ndarray = jax.device_get(self._function(weights, np.pad(some, padding)))
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not is_exhausted(error):
+                raise
+            return None
+        return found[: len(some)]
 
 
 @contextmanager
-def told_where_exhausted(where: Path, what: str) -> Iterator[None]:
+def told_where_exhausted(where: Path | str, what: str) -> Iterator[None]:
     """Refuse, in a sentence, what needs more memory than there is.
 
     Raises:

@@ -106,6 +106,33 @@ def test_an_evaluation_that_does_not_fit_is_halved_too() -> None:
     assert (blocks.rows, seen) == (64, [512, 256])
 
 
+def test_what_is_answered_stays_so_and_no_smaller_block_helps_where_answers_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function, seen = doubled(4, MemoryError())
+    blocks, x = Blocks(function, 4, FOLDER), np.arange(6.0)[:, None]
+
+    def none(*_: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as now:
+        now.setattr(np, "concatenate", none)
+        with pytest.raises(MemoryError):
+            blocks.outputs(2.0, x)
+    assert (blocks.rows, seen) == (4, [4, 4])
+    # The first block is not answered again where a later one runs out.
+    calls: list[int] = []
+
+    def once(weights: Any, rows: np.ndarray) -> Any:
+        calls.append(len(rows))
+        if calls == [4, 4]:
+            raise MemoryError
+        return weights * rows
+
+    np.testing.assert_array_equal(Blocks(once, 4, FOLDER).outputs(2.0, x), 2 * x)
+    assert calls == [4, 4, 2]
+
+
 def test_a_single_row_that_does_not_fit_is_one_sentence() -> None:
     blocks = Blocks(doubled(0, XlaError("RESOURCE_EXHAUSTED: no"))[0], 4, FOLDER)
     with pytest.raises(DeviceError) as refused:

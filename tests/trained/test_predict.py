@@ -105,7 +105,7 @@ def test_features_that_do_not_fit_are_made_for_fewer_rows(
     monkeypatch.setattr(Model, "features", features)
     most = 40
     pieces = [*answers(model, new)]
-    assert made == [120, 60, 30, 30, 30, 30]
+    assert made == [120, 60, 30, 30, 30, 30]  # blocks have 64 rows, more than fit
     for name, column in expected.items():
         np.testing.assert_array_equal(np.concatenate([one[name] for one in pieces]), column)
     most = 0
