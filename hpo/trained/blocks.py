@@ -17,9 +17,10 @@ import numpy as np
 from hpo.engine.programs.memory import is_exhausted
 from hpo.errors import DeviceError
 
-# Larger blocks are no quicker on a CPU, as their numbers leave its caches, and delay a single row.
-_MOST_ON_CPU, _BYTES_ON_CPU = 64, 16 << 20
 _MOST, _BYTES = 512, 512 << 20
+# On a CPU, larger blocks are quicker only where the numbers of a step stay in its caches. Others
+# would delay a single row.
+_MOST_ON_CPU, _BYTES_ON_CPU, _BYTES_OF_CACHE = 64, 16 << 20, 1 << 19
 
 
 # What a model does with rows whose answers are judged.
@@ -28,9 +29,11 @@ JUDGING = "rows were judged, 512 at once as in training"
 
 def rows_that_fit(bytes_of_row: int, platform: str) -> int:
     """The rows of a block: a power of two, at least 1."""
-    most, room = (_MOST_ON_CPU, _BYTES_ON_CPU) if platform == "cpu" else (_MOST, _BYTES)
-    fit = max(1, min(most, room // max(1, bytes_of_row)))
-    return 1 << (fit.bit_length() - 1)
+    size = max(1, bytes_of_row)
+    fit = _BYTES // size
+    if platform == "cpu":
+        fit = max(min(_MOST_ON_CPU, _BYTES_ON_CPU // size), _BYTES_OF_CACHE // size)
+    return 1 << (max(1, min(_MOST, fit)).bit_length() - 1)
 
 
 class Blocks:

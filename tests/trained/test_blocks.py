@@ -55,11 +55,13 @@ def test_no_answer_depends_on_the_rows_beside_it(
 @pytest.mark.parametrize(
     ("bytes_of_row", "platform", "rows"),
     [
-        (100, "cpu", 64),
+        (100, "cpu", 512),
+        (1 << 12, "cpu", 128),
+        (1 << 15, "cpu", 64),
         (1 << 20, "cpu", 16),
         (3 << 20, "cpu", 4),
         (1 << 40, "cpu", 1),
-        (0, "cpu", 64),
+        (0, "cpu", 512),
         (100, "gpu", 512),
         (16 << 20, "gpu", 32),
     ],
