@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +11,7 @@ import typer
 from hpo.cli import completion
 from hpo.cli.models import TrainedFolder, TrustModel
 from hpo.cli.options import AsJson, Device, Force
-from hpo.cli.output import print_json, print_line, print_view
+from hpo.cli.output import own_prints_apart, print_json, print_line, print_view
 
 if TYPE_CHECKING:
     from hpo.trained.exported.folder import Exported  # imports JAX
@@ -83,8 +81,7 @@ def export_model(
     """
     from hpo.api.models import exporting
 
-    # What code of the user's own prints is no part of the output.
-    with redirect_stdout(sys.stderr):
+    with own_prints_apart():
         found = exporting.export_model(
             model,
             out,
@@ -140,9 +137,11 @@ def bench(
     from hpo.api.models.exporting import run_bench
     from hpo.report.models.speed import speed_view
 
-    found = run_bench(
-        model, lambda text: print_line(text, is_stderr=True), device=device, trust_code=trust_code
-    )
+    def say(text: str) -> None:
+        print_line(text, is_stderr=True)
+
+    with own_prints_apart():
+        found = run_bench(model, say, device=device, trust_code=trust_code)
     if as_json:
         print_json([one._asdict() for one in found])
         return

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,14 @@ from hpo.cli.options import (
     StudyName,
     TrustCode,
 )
-from hpo.cli.output import print_ending, print_json, print_line, print_view, stderr
+from hpo.cli.output import (
+    own_prints_apart,
+    print_ending,
+    print_json,
+    print_line,
+    print_view,
+    stderr,
+)
 
 if TYPE_CHECKING:
     from hpo.api.winning import Winner
@@ -121,13 +127,13 @@ def explain(
     from hpo.trained.explain.explanation import How, explained
     from hpo.trained.explain.rows import rows_to_explain
 
-    loaded = load_answering(model, device, is_trusted=trust_code)
-    with redirect_stdout(sys.stderr):  # of code of the user's own, which may print
+    with own_prints_apart():
+        loaded = load_answering(model, device, is_trusted=trust_code)
         starts = (Path.cwd(), model.parent)
         new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
     print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
-    with told_where_exhausted(model, "its answers were explained"):
+    with own_prints_apart(), told_where_exhausted(model, "its answers were explained"):
         found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):

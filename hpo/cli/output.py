@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo.errors import HpoError, visible
@@ -45,6 +46,13 @@ class _Descriptor(io.FileIO):
 
 
 _stdout: _Descriptor | None = None
+
+
+@contextmanager
+def own_prints_apart() -> Iterator[None]:
+    """Let code of the user's own print to stderr: its lines are no part of a command's output."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def open_streams() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -12,14 +12,17 @@ import typer
 from hpo.cli import completion
 from hpo.cli.models import LINE_SECONDS, TrainedFolder, TrustModel, print_notes
 from hpo.cli.options import AsJson, Device, Force, Quiet
-from hpo.cli.output import print_json, print_line
+from hpo.cli.output import own_prints_apart, print_json, print_line
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.model import Model
+    from hpo.trained.writing import Columns
 
 _MOST_BATCH = 10**9
+# That a language model writes if nothing else is asked for.
+_TOKENS = 200
 
 NewDataFile = Annotated[
     str | None,
@@ -40,8 +43,21 @@ AnswersFile = Annotated[
     ),
 ]
 OnUnknown = Annotated[
-    Literal["keep", "refuse"],
-    typer.Option(help="What becomes of rows with a category that no training row has."),
+    Literal["keep", "refuse"] | None,
+    typer.Option(help="Rows with a category that no training row has are answered (default keep)."),
+]
+
+RowsAtOnce = Annotated[
+    str | None,
+    typer.Option(help="Rows in memory at once: a number, or auto, as many as fit (default)."),
+]
+Length = Annotated[
+    int | None,
+    typer.Option(help=f"Tokens that a language model writes ({_TOKENS}).", min=1, max=1_000_000),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="Of drawn tokens: 0 writes the likeliest ones (1).", min=0, max=100),
 ]
 
 
@@ -55,21 +71,15 @@ def predict(
     raw: Annotated[
         bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
     ] = False,
-    batch: Annotated[
-        str, typer.Option(help="Rows in memory at once: auto, as many as fit, or a number.")
-    ] = "auto",
-    on_unknown: OnUnknown = "keep",
+    batch: RowsAtOnce = None,
+    on_unknown: OnUnknown = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="A text for a language model to go on with, instead of DATA."),
     ] = None,
-    length: Annotated[
-        int, typer.Option(help="Tokens that a language model writes.", min=1, max=1_000_000)
-    ] = 200,
-    temperature: Annotated[
-        float, typer.Option(help="Of drawn tokens: 0 writes the likeliest ones.", min=0, max=100)
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of drawn tokens.", min=0)] = 0,
+    length: Length = None,
+    temperature: Temperature = None,
+    seed: Annotated[int | None, typer.Option(help="Of drawn tokens (0).", min=0)] = None,
     device: Device = None,
     force: Force = False,
     trust_code: TrustModel = False,
@@ -88,18 +98,25 @@ def predict(
     check_out(out, replace=force, endings=(*ENDINGS, ".txt"))
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
-    loaded = load_answering(model, device, is_trusted=trust_code)
+    with own_prints_apart():
+        loaded = load_answering(model, device, is_trusted=trust_code)
+    of_rows = {"--raw": raw or None, "--batch": batch, "--on-unknown": on_unknown}
+    of_texts = {"--length": length, "--temperature": temperature, "--seed": seed}
     watch = None if quiet else _telling
     if loaded.description.task == "language":
         from hpo.trained.kinds.text import language_model
 
-        writing = Writing(prompt, length, temperature, seed)
+        _check_lack(of_rows, "models that answer for rows")
+        writing = Writing.of(prompt, length, temperature, seed)
         told = _go_on(
             language_model(loaded, model), data, out, score=score, writing=writing, watch=watch
         )
     elif data is None or prompt is not None:
         raise HpoError(f"{model}: answers for rows: give a file of new data, and no --prompt.")
     else:
+        _check_lack(of_texts, "language models")
+        if not loaded.description.features.texts:
+            _check_lack({"--on-unknown": on_unknown}, "models with columns of categories")
         how = How(score, raw, at_once, on_unknown == "refuse")
         told = _answer(loaded, data, out, how, watch=watch)
     _tell(told, out, as_json=as_json)
@@ -117,13 +134,24 @@ class How(NamedTuple):
     refuses_unknown: bool
 
 
-def _batch_of(text: str) -> int | None:
+def _check_lack(options: Mapping[str, object], whose: str) -> None:
+    """Refuse options that a model does not read.
+
+    Raises:
+        HpoError: for the first that is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise HpoError(f"{name}: is for {whose}, and this is none: leave it out.")
+
+
+def _batch_of(text: str | None) -> int | None:
     """The rows that `--batch` asks for; None for as many as fit.
 
     Raises:
         HpoError: for another text.
     """
-    if text == "auto":
+    if text in (None, "auto"):
         return None
     if text.isascii() and text.isdecimal() and 0 < (rows := int(text[:12])) <= _MOST_BATCH:
         return rows
@@ -140,6 +168,14 @@ class Writing(NamedTuple):
     temperature: float
     seed: int
 
+    @classmethod
+    def of(
+        cls, prompt: str | None, tokens: int | None, temperature: float | None, seed: int | None
+    ) -> Writing:
+        """That of options, of which some may be left out."""
+        heat = 1.0 if temperature is None else temperature
+        return cls(prompt, _TOKENS if tokens is None else tokens, heat, seed or 0)
+
 
 Watch = Callable[[int, str], Callable[[int], None]]
 
@@ -148,25 +184,34 @@ def _answer(
     model: Answering, data: str, out: Path, how: How, *, watch: Watch | None
 ) -> dict[str, Any]:
     """Answer for rows, and give what there is to tell."""
-    from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.predict import answers, read_new
     from hpo.trained.remote import local_data
     from hpo.trained.writing import check_columns_out, write_answers
 
     check_columns_out(out, are_masks=model.description.task == "segmentation")
     there = local_data(data)
-    with told_where_exhausted(there, "its rows were read"):
+    with own_prints_apart():
         new = read_new(model, there, with_target=how.is_judged)
     if how.refuses_unknown and new.unknown:
-        told = new.unknown[0].removesuffix(": predicted without it.")
-        raise HpoError(f"{told}: correct it, or leave out --on-unknown refuse.")
+        cure = "correct them, or leave out --on-unknown refuse."
+        raise HpoError(f"{'; '.join(new.unknown)}: {cure}")
     if watch:
         print_notes(new.notes)
-    with told_where_exhausted(there, "its rows were judged, 512 at once as in training"):
+    with own_prints_apart():
         found = model.score(new.source) if how.is_judged else None
     look = watch(new.rows, "row") if watch else _nothing
-    write_answers(out, answers(model, new, how.batch, look, is_raw=how.is_raw))
+    write_answers(out, _computed(answers(model, new, how.batch, look, is_raw=how.is_raw)))
     return {"rows": new.rows, "notes": [*new.notes], "score": found}
+
+
+def _computed(pieces: Iterator[Columns]) -> Iterator[Columns]:
+    """The same pieces, each computed apart from what is printed while it is written."""
+    while True:
+        with own_prints_apart():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _go_on(
@@ -183,17 +228,20 @@ def _go_on(
     from hpo.trained.remote import local_data
     from hpo.trained.writing import check_text_out, write_text
 
-    prompt, data = writing.prompt, None if place is None else local_data(place)
-    if (data is None) == (prompt is None):
+    prompt = writing.prompt
+    if (place is None) == (prompt is None):
         raise HpoError(f"{model.folder}: goes on with a text: give a file, or --prompt TEXT.")
-    if score:
-        if data is None:
-            raise HpoError("--score: judges a text in a file: give one, and no --prompt.")
-        return {"rows": None, "notes": [], "score": text_score(model, data)}
-    check_text_out(out)
-    start = prompt_in(model, data) if data is not None else prompt or ""
+    if score and place is None:
+        raise HpoError("--score: judges a text in a file: give one, and no --prompt.")
+    if not score:
+        check_text_out(out)
+    data = None if place is None else local_data(place)
     look = watch(writing.tokens, "token") if watch else _nothing
-    text = written(model, start, writing.tokens, writing.temperature, writing.seed, look)
+    with own_prints_apart():
+        if score and data is not None:
+            return {"rows": None, "notes": [], "score": text_score(model, data)}
+        start = prompt_in(model, data) if data is not None else prompt or ""
+        text = written(model, start, writing.tokens, writing.temperature, writing.seed, look)
     write_text(out, text)
     return {"tokens": writing.tokens, "notes": [], "score": None}
 

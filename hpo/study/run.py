@@ -111,7 +111,6 @@ def _close(
     journal.record(times.so_far())
     journal.record(Stop(reason))
     journal.flush()
-    _keep_predictions(study, machinery, reason, stop, say)
     for excuse in driver.too_large.values():
         say(f"Trials were given up, and count as diverged: {excuse}")
     for number, excuse in list(driver.broken.items())[:_MOST_TOLD]:
@@ -130,6 +129,7 @@ def _close(
     if reason in ("finished", "exhausted", "none_found"):
         machinery.checkpoints.close()
         machinery.checkpoints.folder.clear()
+    _keep_predictions(study, machinery, reason, stop, say)
     # The time and the speed of the trials, without the wait for baselines.
     progress = replace(
         machinery.watcher.progress(),
@@ -147,15 +147,18 @@ def _keep_predictions(
     stop: StopRequest,
     say: Callable[[str], None],
 ) -> None:
-    """Keep the validation predictions of the trials whose weights are kept, unless the user has
-    stopped the run or it has failed."""
+    """Keep the validation predictions of the trials whose weights are kept, if the study is over.
+
+    One that was stopped adds them when it goes on.
+    """
     keeper, predict = machinery.keeper, machinery.crew.predict
-    if keeper is None or predict is None or reason in ("interrupted", "failed"):
+    if keeper is None or predict is None or reason in ("interrupted", "timeout", "failed"):
         return
+    stop.end()  # nothing is lost any more, so that the run ends as it does without a stop
     stop.announce = lambda: "Validation predictions that are not kept yet are left out."
     try:
-        keeper.add_predictions(study.state, machinery.driver.work_of, predict, stop.obey)
-    except (HpoError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        keeper.add_predictions(study.state, machinery.driver.work_of, predict, stop.is_set)
+    except (HpoError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         say(f"Not all validation predictions are kept ({why:.120}): hpo ensemble computes them.")
 

@@ -17,16 +17,23 @@ import numpy as np
 from hpo.engine.programs.memory import may_fit_in_parts
 from hpo.errors import DeviceError
 
-# Larger blocks are no quicker on a CPU, as their numbers leave its caches, and delay a single row.
-_MOST_ON_CPU, _BYTES_ON_CPU = 64, 16 << 20
 _MOST, _BYTES = 512, 512 << 20
+# On a CPU, larger blocks are quicker only where the numbers of a step stay in its caches. Others
+# would delay a single row.
+_MOST_ON_CPU, _BYTES_ON_CPU, _BYTES_OF_CACHE = 64, 16 << 20, 1 << 19
+
+
+# What a model does with rows whose answers are judged.
+JUDGING = "rows were judged, 512 at once as in training"
 
 
 def rows_that_fit(bytes_of_row: int, platform: str) -> int:
     """The rows of a block: a power of two, at least 1."""
-    most, room = (_MOST_ON_CPU, _BYTES_ON_CPU) if platform == "cpu" else (_MOST, _BYTES)
-    fit = max(1, min(most, room // max(1, bytes_of_row)))
-    return 1 << (fit.bit_length() - 1)
+    size = max(1, bytes_of_row)
+    fit = _BYTES // size
+    if platform == "cpu":
+        fit = max(min(_MOST_ON_CPU, _BYTES_ON_CPU // size), _BYTES_OF_CACHE // size)
+    return 1 << (max(1, min(_MOST, fit)).bit_length() - 1)
 
 
 class Blocks:
@@ -44,37 +51,38 @@ class Blocks:
         Raises:
             DeviceError: where the memory is too small for a single row.
         """
-        at_once = self.rows if rows is None else rows
-        while True:
-            try:
-                found = self._outputs(weights, x, at_once)
-            except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not may_fit_in_parts(error):
-                    raise
-            else:
-                return found
-            # Out of the handler, whose error still holds arrays.
-            if at_once == 1:
+        at_once, start = self.rows if rows is None else rows, 0
+        parts: list[np.ndarray] = []
+        while start < len(x):
+            found = self._block(weights, x[start : start + at_once], at_once)
+            if found is not None:
+                parts.append(found)
+                start += at_once
+            elif at_once == 1:
                 raise DeviceError(
                     f"{self._where}: the memory ran out with a single row of the shape "
                     f"{[*x.shape[1:]]}: stop other programs, or raise the limit of memory."
                 )
-            at_once //= 2
-            self.rows = min(self.rows, at_once)
-
-    def _outputs(self, weights: Any, x: np.ndarray, rows: int) -> np.ndarray:
-        parts = []
-        for start in range(0, len(x), rows):
-            some = x[start : start + rows]
-            padding = [(0, rows - len(some))] + [(0, 0)] * (x.ndim - 1)
-            parts.append(
-                jax.device_get(self._function(weights, np.pad(some, padding)))[: len(some)]
-            )
+            else:
+                at_once //= 2
+                self.rows = min(self.rows, at_once)
+        # Where there is no memory for all outputs together, smaller blocks do not help.
         return np.concatenate(parts)
+
+    def _block(self, weights: Any, some: np.ndarray, rows: int) -> np.ndarray | None:
+        """The outputs for a block that is padded to `rows`; None where the memory runs out."""
+        padding = [(0, rows - len(some))] + [(0, 0)] * (some.ndim - 1)
+        try:
+            found: np.ndarray = jax.device_get(self._function(weights, np.pad(some, padding)))
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not may_fit_in_parts(error):
+                raise
+            return None
+        return found[: len(some)]
 
 
 @contextmanager
-def told_where_exhausted(where: Path, what: str) -> Iterator[None]:
+def told_where_exhausted(where: Path | str, what: str) -> Iterator[None]:
     """Refuse, in a sentence, what needs more memory than there is.
 
     Raises:

@@ -273,6 +273,9 @@ def _has_as_many(folder: Path, values: Mapping[str, Any], wanted: Wanted) -> boo
     model = values["model"]
     if sparsity.get("name", "none") == "none" or wanted.rank not in (None, model.get("rank")):
         return False
+    # Single zeros are no units that are cut.
+    if wanted.sparsity and wanted.unit == "unit" != sparsity.get("unit"):
+        return False
     kernels = [
         [
             one

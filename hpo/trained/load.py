@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import HpoError
-from hpo.trained.save import METRICS_FILE, SPEC_FILE, SplitMetrics
+from hpo.trained.save import METRICS_FILE, ONNX_FILE, SCRIPT_FILE, SPEC_FILE, SplitMetrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,10 +221,10 @@ def check_no_export(folder: Path) -> None:
     Raises:
         HpoError: for such a folder.
     """
-    if (folder / "model.onnx").is_file() and (folder / "predict.py").is_file():
+    if (folder / ONNX_FILE).is_file() and (folder / SCRIPT_FILE).is_file():
         raise HpoError(
             f"{folder}: is an export, which answers without hpo: run `python "
-            f"{folder / 'predict.py'} new.csv`, or give the folder that hpo train wrote."
+            f"{folder / SCRIPT_FILE} new.csv`, or give the folder that hpo train wrote."
         )
 
 

@@ -43,7 +43,7 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.data import DataSpec, TableFile, TextFile
 from hpo.spec.words import shown
-from hpo.trained.blocks import Blocks, rows_that_fit
+from hpo.trained.blocks import JUDGING, Blocks, rows_that_fit, told_where_exhausted
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.kinds.tokens import token_rows
@@ -159,7 +159,14 @@ class Model:
         """The metrics of the answers for examples with targets.
 
         Those of one model are evaluated as in training, to the bit on the same rows.
+
+        Raises:
+            DeviceError: where the memory is too small for that.
         """
+        with told_where_exhausted(self.folder, JUDGING):
+            return self._score(source)
+
+    def _score(self, source: Source) -> dict[str, float]:
         datas = [replace(member.data, test=self.split(member, source)) for member in self.members]
         if len(self.members) == 1:
             (member,), (data,) = self.members, datas
@@ -173,9 +180,14 @@ class Model:
         return found
 
     def metrics_on(self, member: Member, split: Split) -> dict[str, float]:
-        """The metrics of one member on rows, evaluated as in training."""
-        weights, thresholds = member.weights, member.thresholds
-        return metrics_on(self.program, self.training, weights, member.data, split, thresholds)
+        """The metrics of one member on rows, evaluated as in training.
+
+        Raises:
+            DeviceError: where the memory is too small for that.
+        """
+        judged = self.program, self.training, member.weights, member.data, split
+        with told_where_exhausted(self.folder, JUDGING):
+            return metrics_on(*judged, member.thresholds)
 
     def split(self, member: Member, source: Source) -> Split:
         """Examples with targets, as a member takes them."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from hpo.data.new.arrays import FILE, TARGET, new_arrays, with_masks
 from hpo.data.new.reading import new_table
-from hpo.data.new.table import new_examples, range_notes, unknown_notes, with_targets
+from hpo.data.new.table import new_examples, range_notes, unknown_categories, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
@@ -23,6 +24,7 @@ from hpo.spec.sections.data import TableFile, Task
 from hpo.spec.sections.split import TimeSplit
 from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
+from hpo.trained.blocks import told_where_exhausted
 from hpo.trained.ensembles.ensemble import Answering, block_rows
 from hpo.trained.kinds.series import forecast_names, new_series
 from hpo.trained.writing import Columns
@@ -42,8 +44,8 @@ _COPIES, _BYTES_OF_AN_ANSWER = 3, 28
 class NewData:
     """Examples to answer, what the user should know of them, and the columns beside the answers.
 
-    `unknown` are those of the notes that tell of new categories. The first `before` rows of a
-    series have no answer: they are the past of the next one.
+    `unknown` says for each column which categories are new, as the notes do. The first `before`
+    rows of a series have no answer: they are the past of the next one.
     """
 
     source: Source
@@ -63,7 +65,14 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
 
     Raises:
         HpoError: for data that are unfit, and for a model whose answers are not for rows.
+        DeviceError: where the memory is too small for the rows.
     """
+    where = data if isinstance(data, Path) else FRAME
+    with told_where_exhausted(where, "its rows were read"):
+        return _read(model, data, with_target=with_target)
+
+
+def _read(model: Answering, data: Path | pd.DataFrame, *, with_target: bool) -> NewData:
     told = model.description
     features = told.features
     if told.task == "language":
@@ -101,11 +110,12 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
 
 
 def _notes(model: Answering, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the user should know of the rows of a table, and what of this is of new categories."""
+    """What the user should know of the rows of a table, and which categories are new."""
     features, fits = model.description.features, [one.data.transform for one in model.members]
-    unknown = dict.fromkeys(note for fit in fits for note in unknown_notes(source, features, fit))
+    each = (unknown_categories(source, features, fit) for fit in fits)
+    unknown = dict.fromkeys(chain.from_iterable(each))
     far = range_notes(source, features, fits) if features.is_table else []
-    return (*unknown, *far), (*unknown,)
+    return (*(f"{one}: predicted without it." for one in unknown), *far), (*unknown,)
 
 
 def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> NewData:
@@ -116,7 +126,8 @@ def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> N
     assert series.window is not None
     before = series.window - 1
     notes, unknown = _notes(model, source)
-    return NewData(source, notes, unknown, {spec.split.time: times[before:]}, before)
+    beside = {spec.split.time: times[before:]}
+    return NewData(source, (*source.notes, *notes), unknown, beside, before)
 
 
 def other_answers(task: Task, dataset: Any) -> str | None:
@@ -207,7 +218,8 @@ def _pieces(
                 "other programs, or raise the limit of memory."
             )
         else:
-            at_once = (rows.stop - start) // 2
+            half = (rows.stop - start) // 2
+            at_once = half // block * block or half
 
 
 def rows_at_once(model: Answering, available: int | None) -> int:

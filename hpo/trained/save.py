@@ -31,6 +31,8 @@ WEIGHTS_FOLDER = "weights"
 SPEC_FILE = "spec.yaml"
 MODEL_FILE = "model.json"
 CARD_FILE = "README.md"
+# Those of an export, which other programs run.
+ONNX_FILE, SCRIPT_FILE = "model.onnx", "predict.py"
 CODE_FOLDER = "code"  # with the files of the user's own that the spec names
 TRANSFORMS_FOLDER = "transforms"
 MEMBERS_FOLDER = "members"  # with the folders of an ensemble's models

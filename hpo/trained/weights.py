@@ -77,12 +77,12 @@ def weight_bytes(folder: Path) -> int:
     Raises:
         HpoError: for a folder without the weights of a model.
     """
-    total, runs = 0, read_weights(folder, str(folder)).runs
-    for name, arrays in runs.items():
-        packed = folder / WEIGHTS_FOLDER / name / PACKED_FILE
-        is_file = packed.is_file()
-        total += packed.stat().st_size if is_file else sum(one.nbytes for one in arrays.values())
-    return total
+    place = folder / WEIGHTS_FOLDER
+    packed = [*place.glob(PACKED_FILE), *place.glob(f"*/{PACKED_FILE}")]
+    if packed:  # the weights of every run are, then
+        return sum(file.stat().st_size for file in packed)
+    runs = read_weights(folder, str(folder)).runs.values()
+    return sum(one.nbytes for arrays in runs for one in arrays.values())
 
 
 def weights_hash(folder: Path) -> str:

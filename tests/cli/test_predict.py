@@ -10,6 +10,9 @@ import sys
 import pandas as pd
 import pytest
 
+from tests.study.whole import Studies
+from tests.trained.tables import trained, write_table
+
 
 def test_a_fresh_process_answers_and_scores_without_the_data_set(folder, tmp_path):
     shutil.copytree(folder / "model", tmp_path / "model")
@@ -49,6 +52,39 @@ def test_rows_with_new_categories_are_refused_where_that_is_asked_for(hpo, folde
     table.to_csv(tmp_path / "new.csv", index=False)
     words = ("predict", str(folder / "model"), str(tmp_path / "new.csv"), "-o", str(out))
     assert hpo(*words, "--on-unknown", "refuse", "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--length=9", "--length: is for language models"),
+        ("--temperature=0", "--temperature: is for language models"),
+        ("--seed=0", "--seed: is for language models"),
+    ],
+)
+def test_options_that_a_model_does_not_read_are_refused(hpo, folder, option, told):
+    result = hpo("predict", str(folder / "model"), str(folder / "new.csv"), option)
+    assert (result.code, result.err) == (2, f"{told}, and this is none: leave it out.\n")
+
+
+def test_what_code_of_ones_own_prints_is_no_part_of_the_answers(hpo, tmp_path, compile_cache):
+    write_table(tmp_path / "table.csv")
+    (tmp_path / "nets.py").write_text(
+        "from flax import nnx\n\n"
+        "class Net(nnx.Module):\n"
+        "    def __init__(self, inputs, outputs, *, rngs):\n"
+        "        self.head = nnx.Linear(inputs, outputs, rngs=rngs)\n\n"
+        "    def __call__(self, x):\n"
+        "        print('TRACED', x.shape)\n"
+        "        return self.head(x)\n"
+    )
+    trained(Studies(tmp_path, compile_cache), tmp_path, model={"python": "nets.py:Net"})
+    words = (str(tmp_path / "model"), "--trust-code")
+    result = hpo("predict", *words, str(tmp_path / "table.csv"), "-q")
+    assert result.out.startswith("churn,churn_no,churn_yes\n")
+    assert "TRACED" not in result.out
+    assert "TRACED" in result.err
+    json.loads(hpo("explain", *words, str(tmp_path / "table.csv"), "--json", "-q").out)
 
 
 def test_a_batch_of_any_size_gives_the_same_answers(hpo, folder):

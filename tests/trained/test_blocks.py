@@ -55,11 +55,13 @@ def test_no_answer_depends_on_the_rows_beside_it(
 @pytest.mark.parametrize(
     ("bytes_of_row", "platform", "rows"),
     [
-        (100, "cpu", 64),
+        (100, "cpu", 512),
+        (1 << 12, "cpu", 128),
+        (1 << 15, "cpu", 64),
         (1 << 20, "cpu", 16),
         (3 << 20, "cpu", 4),
         (1 << 40, "cpu", 1),
-        (0, "cpu", 64),
+        (0, "cpu", 512),
         (100, "gpu", 512),
         (16 << 20, "gpu", 32),
     ],
@@ -104,6 +106,33 @@ def test_an_evaluation_that_does_not_fit_is_halved_too() -> None:
     blocks = Blocks(function, 64, FOLDER)
     blocks.outputs(1.0, np.zeros((3, 1)), 512)
     assert (blocks.rows, seen) == (64, [512, 256])
+
+
+def test_what_is_answered_stays_so_and_no_smaller_block_helps_where_answers_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function, seen = doubled(4, MemoryError())
+    blocks, x = Blocks(function, 4, FOLDER), np.arange(6.0)[:, None]
+
+    def none(*_: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as now:
+        now.setattr(np, "concatenate", none)
+        with pytest.raises(MemoryError):
+            blocks.outputs(2.0, x)
+    assert (blocks.rows, seen) == (4, [4, 4])
+    # The first block is not answered again where a later one runs out.
+    calls: list[int] = []
+
+    def once(weights: Any, rows: np.ndarray) -> Any:
+        calls.append(len(rows))
+        if calls == [4, 4]:
+            raise MemoryError
+        return weights * rows
+
+    np.testing.assert_array_equal(Blocks(once, 4, FOLDER).outputs(2.0, x), 2 * x)
+    assert calls == [4, 4, 2]
 
 
 def test_a_single_row_that_does_not_fit_is_one_sentence() -> None:

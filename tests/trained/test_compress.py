@@ -221,6 +221,10 @@ def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, 
         assert after[before].all()  # rounding may make more
         # A bit for each weight, a byte for each that is not 0, and scales and biases of 4 bytes.
         assert bytes_after == 8 + 6 + (~after).sum() + 4 * 2 * (16 + 3) < bytes_before
+    # Single zeros are no units that are cut.
+    assert hpo("compress", "cut", "-o", "units", "--sparsity", "0.5", "--unit", "unit").code == 0
+    kernel = read_packed(tmp_path / "units" / "weights")["params/linears/0/kernel"]
+    assert (kernel == 0).all(0).sum() == 8
     assert hpo("compress", "cut", "-o", "more", "--sparsity", "0.9").code == 0
     assert zeros_of("more")[0].sum() >= round(0.9 * 112)
 

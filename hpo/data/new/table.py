@@ -63,8 +63,8 @@ def new_examples(table: Table, features: Features) -> Source:
     )
 
 
-def unknown_notes(source: Source, features: Features, transform: FittedTransform) -> list[str]:
-    """A sentence for each column with categories that no training row has."""
+def unknown_categories(source: Source, features: Features, transform: FittedTransform) -> list[str]:
+    """Which columns have categories that no training row has: sentences without an end."""
     found = []
     for place, column in enumerate(features.texts):
         known = transform.known_categories(place)
@@ -77,7 +77,7 @@ def unknown_notes(source: Source, features: Features, transform: FittedTransform
             rows = count_text(int(is_new.sum()), "row")
             found.append(
                 f"{source.target}: column {shown(column.name)}: {rows} with a category that no "
-                f"training row has, such as {shown(example)}: predicted without it."
+                f"training row has, such as {shown(example)}"
             )
     return found
 
@@ -87,7 +87,8 @@ def training_ranges(
 ) -> list[tuple[float, float] | None]:
     """The lowest and highest number that training rows have in each column of numbers.
 
-    None for booleans, for dates, for columns without a number, and where a fit does not say it.
+    None for booleans, for dates, for columns with one number or none, and where a fit does not say
+    it.
     """
     low, high = np.full((2, len(features.numbers)), np.nan)
     for fit in transforms:
@@ -96,7 +97,7 @@ def training_ranges(
         ends = fit.more["kept_range"]
         low[fit.kept] = np.fmin(low[fit.kept], ends[0])
         high[fit.kept] = np.fmax(high[fit.kept], ends[1])
-    are_told = [one.part == "number" for one in features.numbers] & ~np.isnan(low)
+    are_told = [one.part == "number" for one in features.numbers] & (low < high)
     return [
         (float(low[place]), float(high[place])) if is_told else None
         for place, is_told in enumerate(are_told)

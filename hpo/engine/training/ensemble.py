@@ -20,6 +20,7 @@ from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import decided_metrics
 from hpo.engine.training.random_streams import lane_key
 from hpo.engine.training.supervised import Supervised
+from hpo.engine.training.targets.kind import Targets
 from hpo.engine.training.targets.sums import metric_sums, metrics, targets_of
 from hpo.engine.training.weights import joined
 from hpo.spec.experiment import Training
@@ -113,7 +114,18 @@ def mean_predictions(
 
     They are probabilities, or values in the targets' units, float64 `[N, ..., K]`.
     """
-    kind, outputs_of = targets_of(program.task, program.outputs), answering(program, training)
+    kind = targets_of(program.task, program.outputs)
+    return _mean(kind, answering(program, training), weights, members, splits)
+
+
+def _mean(
+    kind: Targets,
+    outputs_of: Callable[[Any, Any], Any],
+    weights: Sequence[Mapping[str, Any]],
+    members: Sequence[DataSet],
+    splits: Sequence[Split],
+) -> np.ndarray:
+    """The mean prediction by a compiled function from weights and features to outputs."""
     total: Any = 0.0
     for one, member, split in zip(weights, members, splits, strict=True):
         outputs = _outputs(lambda batch, one=one: outputs_of(one, batch["x"]), split)
@@ -130,11 +142,12 @@ def mean_on_validation(
     `weights` are those of the runs: seed by seed, and of each its folds in order. With folds, the
     rows of one stand after those of the other, answered by the runs that have not trained on them.
     """
+    kind, outputs_of = targets_of(program.task, program.outputs), answering(program, training)
     found, folds = [], data.members
     for place, fold in enumerate(folds):
         own = weights[place :: len(folds)]
         members, splits = [fold] * len(own), [fold.validation] * len(own)
-        found.append(mean_predictions(program, training, own, members, splits))
+        found.append(_mean(kind, outputs_of, own, members, splits))
     return np.concatenate(found)
 
 

@@ -119,6 +119,12 @@ def read_kept(folder: CheckpointFolder, trial: int) -> Kept | None:
     return None
 
 
+def has_predictions(folder: CheckpointFolder, trial: int) -> bool:
+    """Whether the file of a trial holds predictions, too."""
+    names = (name for name in folder.names() if trial_of(name) == trial)
+    return any(_PREDICTIONS in folder.array_names(name) for name in names)
+
+
 def _kept(trial: int, arrays: dict[str, np.ndarray]) -> Kept:
     text = json.loads(arrays.pop(_TEXT).tobytes())
     predictions = arrays.pop(_PREDICTIONS, None)

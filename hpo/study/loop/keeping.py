@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpo.study.executors.messages import Arrays, State
-from hpo.study.kept.files import Kept, prune_kept, read_kept, write_kept
+from hpo.study.kept.files import Kept, has_predictions, prune_kept, read_kept, write_kept
 from hpo.study.log.events import Metrics, StudyState
 from hpo.study.log.ranking import rank
 from hpo.study.loop.work import Predict, Work
@@ -126,12 +126,10 @@ class Keeper:
         for number in sorted(best):
             if has_to_stop():
                 return
+            if has_predictions(self._folder, number):
+                continue
             kept = read_kept(self._folder, number)
-            if (
-                kept is None
-                or kept.predictions is not None
-                or not kept.is_of(state.metrics[number])
-            ):
+            if kept is None or not kept.is_of(state.metrics[number]):
                 continue
             work = work_of(number)
             is_same = kept.provenance == self._provenance_of(work)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 from hpo.engine.stopwatch import Stopwatch
 from hpo.errors import StudyError
 from hpo.study.storage.database import database_path, parsed_url
-from hpo.study.storage.safetensors import decoded, encoded, write_whole
+from hpo.study.storage.safetensors import array_names, decoded, encoded, write_whole
 from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
@@ -124,6 +125,13 @@ class CheckpointFolder:
             return None, "its content has changed"
         return content, ""
 
+    def array_names(self, name: str) -> list[str]:
+        """The names of the arrays of a checkpoint, by its head alone; none if it is broken."""
+        broken = OSError, ValueError, TypeError, AttributeError, RecursionError
+        with suppress(*broken), self._file(name) as file:
+            return array_names(file)
+        return []
+
     def names(self) -> list[str]:
         """The names of the checkpoints in the folder."""
         with suppress(OSError), self._opened() as folder:
@@ -179,7 +187,13 @@ class CheckpointFolder:
             os.close(folder)
 
     def _read(self, name: str) -> bytearray:
-        """The content of a checkpoint.
+        """The content of a checkpoint; the errors are those of `_file`."""
+        with self._file(name) as file:
+            return bytearray(file.read())
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[IO[bytes]]:
+        """A checkpoint, open to be read.
 
         Raises:
             OSError: if it cannot be read, or is a link.
@@ -192,7 +206,7 @@ class CheckpointFolder:
         with self._opened() as folder, os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError(name)
-            return bytearray(file.read())
+            yield file
 
 
 class CheckpointWriter:

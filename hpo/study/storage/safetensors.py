@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -66,6 +66,16 @@ def decoded(content: bytearray) -> dict[str, np.ndarray]:
         data = memoryview(content)[8 + size + start : 8 + size + end]
         leaves[name] = np.frombuffer(data, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return leaves
+
+
+def array_names(file: IO[bytes]) -> list[str]:
+    """The names of the arrays of a file, by its head alone.
+
+    Raises:
+        ValueError, TypeError, AttributeError, RecursionError: for another file.
+    """
+    size = int.from_bytes(file.read(8), "little")
+    return [*json.loads(file.read(size)).keys()]
 
 
 def write_whole(temporary: str, name: str, chunks: list[bytes], folder: int) -> None:

@@ -18,6 +18,7 @@ from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import TableFile
+from hpo.trained.blocks import JUDGING, told_where_exhausted
 from hpo.trained.description import Description
 from hpo.trained.ensembles.write import FORMAT
 from hpo.trained.model import JUDGED_ROWS, Member, Model, load_model, temperature_of
@@ -93,9 +94,14 @@ class Ensemble:
         return self.models[0].judged(source)
 
     def score(self, source: Source) -> dict[str, float]:
-        """The metrics of the answers for examples with targets."""
-        found = self.predictions(source, JUDGED_ROWS)
-        return metrics_of(found, self.training, self.data, self.judged(source))
+        """The metrics of the answers for examples with targets.
+
+        Raises:
+            DeviceError: where the memory is too small for that.
+        """
+        with told_where_exhausted(self.folder, JUDGING):
+            found = self.predictions(source, JUDGED_ROWS)
+            return metrics_of(found, self.training, self.data, self.judged(source))
 
 
 Answering: TypeAlias = Model | Ensemble

@@ -30,12 +30,13 @@ from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
 from hpo.trained.model import Model, data_of_training
 from hpo.trained.predict import read_new
+from hpo.trained.save import ONNX_FILE, SCRIPT_FILE
 from hpo.trained.writing import check_here
 
 if TYPE_CHECKING:
     from hpo.trained.exported.integers import Kept
 
-MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
+SCHEMA_FILE = "schema.json"
 TABLES_FILE, TEXTS_FILE = "tables.py", "texts.py"
 REQUIREMENTS_FILE = "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
@@ -47,7 +48,7 @@ _LIBRARIES = (
 )
 _NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
 _FILES = {
-    *(MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE),
+    *(ONNX_FILE, SCHEMA_FILE, SCRIPT_FILE),
     *(TABLES_FILE, TEXTS_FILE, REQUIREMENTS_FILE),
 }
 
@@ -168,7 +169,7 @@ def export_onnx(
 
     def write(partial: Path) -> None:
         partial.mkdir(parents=True)
-        (partial / MODEL_FILE).write_bytes(data)
+        (partial / ONNX_FILE).write_bytes(data)
         for name, text in texts.items():
             (partial / name).write_text(text, encoding="utf-8")
 

@@ -11,31 +11,23 @@ float32. Of a kernel alone it makes one that rounds the inputs, which the model 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from hpo.engine.models.activations.rounding import Levels, levels_of, named_rounding
-from hpo.engine.training.compression.packing import leaves, packings
-from hpo.spec.sections.compression.quantisation import Weights
-from hpo.spec.sections.compression.section import Compression
 from hpo.trained.exported.graph import Graph, inputs_of
 from hpo.trained.exported.network import network
 from hpo.trained.exported.operators import OPERATORS, convolved, factors, whole
-from hpo.trained.exported.precision import Kernel, in_whole_numbers
+from hpo.trained.exported.precision import Kernel, Kernels, kernels_of, key_of
 from hpo.trained.exported.translation import Operator, Translation, UntranslatedError
 from hpo.trained.model import Member, Model
 
 # What of a model's levels is kept.
 Kept: TypeAlias = Literal["weights", "weights and activations"]
-_INTEGERS = ("integer", "learned", "ternary")
 # ConvInteger takes no other weights than those of uint8, in which this is 0.
 _MIDDLE = 128
 _MOST_SUM = 2**31 - 1
-
-
-Kernels: TypeAlias = Mapping[tuple[tuple[int, ...], bytes], Kernel]
 
 
 def levels_kept(model: Model) -> Kept | None:
@@ -60,26 +52,6 @@ def integer_network(model: Model, member: Member) -> Any:
     with named_rounding():
         found = network(model, member, OPERATORS | _operators(kernels))
     return _stored(found, kernels)
-
-
-def kernels_of(levels: Weights, weights: Mapping[str, Any]) -> Kernels | None:
-    """The kernels of a model by their shapes and bytes; None if some are no whole numbers."""
-    if levels.name not in _INTEGERS:
-        return None
-    arrays = {name: np.asarray(one) for name, one in leaves(weights)}
-    found: dict[tuple[tuple[int, ...], bytes], Kernel] = {}
-    for packing in packings(Compression(weights=levels), arrays):
-        if packing.bits:
-            array = arrays[packing.name]
-            kernel = in_whole_numbers(array, packing.bits, by_channel=packing.by_channel)
-            if kernel is None:
-                return None
-            found[_key(array)] = kernel
-    return found
-
-
-def _key(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
-    return array.shape, array.tobytes()
 
 
 class _Rounded(NamedTuple):
@@ -107,7 +79,7 @@ def _operators(kernels: Kernels) -> dict[str, Operator]:
     def both(to: Translation, x: str, y: str) -> tuple[_Rounded, Kernel] | None:
         """The whole numbers of both inputs of a product, if their sums fit into int32."""
         array, found = to.graph.array(y), rounded.get(x)
-        kernel = None if array is None else kernels.get(_key(array))
+        kernel = None if array is None else kernels.get(key_of(array))
         if kernel is None or found is None:
             return None
         terms = kernel.numbers.size // kernel.numbers.shape[-1]
@@ -192,7 +164,7 @@ def _stored(network: Any, kernels: Kernels) -> Any:
     tensors = []
     for tensor in graph.initializer:
         is_float, name = tensor.data_type == TensorProto.FLOAT, tensor.name
-        kernel = known.get(_key(numpy_helper.to_array(tensor))) if is_float else None
+        kernel = known.get(key_of(numpy_helper.to_array(tensor))) if is_float else None
         if kernel is None:
             tensors.append(tensor)
             continue
@@ -222,5 +194,5 @@ def _in_every_order(kernels: Kernels) -> Kernels:
                 scale = kernel.scale.reshape((1,) * (rank - 1) + kernel.scale.shape)
                 turned = (one.transpose(order) for one in (array, kernel.numbers, scale))
                 own, numbers, scale = map(np.ascontiguousarray, turned)
-                found[_key(own)] = Kernel(numbers, scale)
+                found[key_of(own)] = Kernel(numbers, scale)
     return found

@@ -17,7 +17,7 @@ from hpo.spec.marks import with_leaves
 from hpo.trained.ensembles.ensemble import Answering, Ensemble
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
-from hpo.trained.exported.precision import Precision, kept_in
+from hpo.trained.exported.precision import Precision, kept_in, kernels_of
 from hpo.trained.exported.translation import Operator, UntranslatedError, translated
 from hpo.trained.model import Member, Model
 
@@ -37,7 +37,8 @@ def outputs_of(
     own = model.program.of_its_own(model.training)
     program = replace(own, platform=_PLATFORM, template=with_leaves(own.template, plain))
     weights = jax.tree.map(np.asarray, jax.device_get(member.weights))
-    params = kept_in(precision, weights["params"])
+    kernels = kernels_of(model.levels, weights) if precision == "int8" else None
+    params = kept_in(precision, weights["params"], kernels)
 
     def outputs(x: Any) -> Any:
         state = params(), weights["variables"]

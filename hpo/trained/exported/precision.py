@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.engine.models.abstract import is_kernel
+from hpo.engine.training.compression.packing import leaves, packings
 from hpo.errors import HpoError
+from hpo.spec.sections.compression.quantisation import Weights
+from hpo.spec.sections.compression.section import Compression
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -24,6 +27,8 @@ TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "float16": 0.02, "int8": 
 _CALIBRATING = 512
 _AT_ONCE = 64
 _QUANTISED = ("MatMul", "Conv")
+# Names of weights that are whole numbers.
+_INTEGERS = ("integer", "learned", "ternary")
 _MOST = 127  # of the whole numbers of 8 bits, on both sides of zero
 # The numbers of float16 that are furthest from zero and nearest to it.
 _LARGEST, _SMALLEST = 65504.0, 2.0**-24
@@ -34,6 +39,9 @@ class Kernel(NamedTuple):
 
     numbers: np.ndarray
     scale: np.ndarray
+
+
+Kernels: TypeAlias = Mapping[tuple[tuple[int, ...], bytes], Kernel]
 
 
 class NoProductError(HpoError):
@@ -115,6 +123,27 @@ def _half(array: np.ndarray) -> np.ndarray:
     return held.astype(np.float16)
 
 
+def kernels_of(levels: Weights, weights: Mapping[str, Any]) -> Kernels | None:
+    """The kernels of a model by their shapes and bytes; None if some are no whole numbers."""
+    if levels.name not in _INTEGERS:
+        return None
+    arrays = {name: np.asarray(one) for name, one in leaves(weights)}
+    found: dict[tuple[tuple[int, ...], bytes], Kernel] = {}
+    for packing in packings(Compression(weights=levels), arrays):
+        if packing.bits:
+            array = arrays[packing.name]
+            kernel = in_whole_numbers(array, packing.bits, by_channel=packing.by_channel)
+            if kernel is None:
+                return None
+            found[key_of(array)] = kernel
+    return found
+
+
+def key_of(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
+    """What names an array among `Kernels`."""
+    return array.shape, array.tobytes()
+
+
 def in_whole_numbers(array: np.ndarray, bits: int, *, by_channel: bool) -> Kernel | None:
     """The whole numbers of these bits that a kernel is; None for another kernel.
 
@@ -133,11 +162,13 @@ def in_whole_numbers(array: np.ndarray, bits: int, *, by_channel: bool) -> Kerne
     return None
 
 
-def kept_in(precision: Precision, weights: Any) -> Callable[[], Any]:
+def kept_in(
+    precision: Precision, weights: Any, kernels: Kernels | None = None
+) -> Callable[[], Any]:
     """The function that gives weights as a program of JAX uses them, and keeps them in few bits.
 
     It is called while JAX traces. In int8, kernels are whole numbers times a scale of each unit,
-    and float32 as used; those that are whole numbers already stay as they are.
+    and float32 as used. Those of `kernels` are whole numbers already.
     """
     if precision == "float32":
         return lambda: weights
@@ -147,7 +178,7 @@ def kept_in(precision: Precision, weights: Any) -> Callable[[], Any]:
             return _half(array)
         if not is_kernel(jax.tree_util.keystr(path, simple=True, separator="/"), array):
             return array
-        return in_whole_numbers(array, 8, by_channel=True) or _nearest(array)
+        return (kernels or {}).get(key_of(array)) or _nearest(array)
 
     held = jax.tree_util.tree_map_with_path(kept, weights)
 

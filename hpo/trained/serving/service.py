@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hpo.data.new.arrays import checked_arrays
+from hpo.data.readers.tables.typed.jsonl import RepeatedKeyError, with_different_keys
 from hpo.data.source import Source
 from hpo.errors import DeviceError, HpoError
 from hpo.spec.words import shown
@@ -247,11 +248,10 @@ def _no_constant(name: str) -> None:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, each of whose names stands there once."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((name, count),) = Counter(name for name, _ in pairs).most_common(1)
-        raise RequestError(422, f"an object has {shown(name)} {count} times: send it once.")
-    return found
+    try:
+        return with_different_keys(pairs)
+    except RepeatedKeyError as error:
+        raise RequestError(422, f"an object has {shown(str(error))} twice: send it once.") from None
 
 
 def _check_row(row: Any, place: int) -> None:

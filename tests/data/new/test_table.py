@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpo.data.new.table import new_examples, unknown_notes, with_targets
+from hpo.data.new.table import new_examples, unknown_categories, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
@@ -51,10 +51,9 @@ def test_a_new_category_follows_the_known_ones_and_is_told_once(tmp_path):
         values=(["1", "Oslo"],),
     )
     fit = fit_transform(train, "standard", columns=Columns())
-    (note,) = unknown_notes(source, FEATURES, fit)
+    (note,) = unknown_categories(source, FEATURES, fit)
     assert note.endswith(
-        "column 'city': 2 rows with a category that no training row has, such as 'Rome': predicted "
-        "without it."
+        "column 'city': 2 rows with a category that no training row has, such as 'Rome'"
     )
     assert fit.apply(source)[:, -2:].tolist() == [[0, 0]] * 2
 

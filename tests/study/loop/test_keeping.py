@@ -154,10 +154,22 @@ def test_predictions_come_once_a_search_is_over_and_a_stopped_one_adds_them_when
         "Not all validation predictions are kept (MemoryError): hpo ensemble computes them."
     )
     assert kept_predictions() == [False, False]
+    stops, first = StopRequest(), LaneBackend._predictions
+
+    def predicted(*arguments: Any) -> Any:
+        stops.set()
+        return first(*arguments)
+
+    with monkeypatch.context() as now:
+        now.setattr(LaneBackend, "_predictions", predicted)
+        assert studies.run(experiment, stop=stops).reason == "finished"
+    assert kept_predictions() == [True, False]
     studies.run(experiment)
     assert kept_predictions() == [True, True]
     before = kept_folder(studies.url, "flowers").names()
-    studies.run(experiment)
+    with monkeypatch.context() as now:
+        now.setattr(keeping, "read_kept", lambda *_: pytest.fail("their heads are read alone"))
+        studies.run(experiment)
     assert kept_folder(studies.url, "flowers").names() == before
 
 

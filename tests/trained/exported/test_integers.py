@@ -15,14 +15,10 @@ from onnx import numpy_helper
 from hpo.engine.training.compression.quantisation import quantised
 from hpo.errors import ExportError
 from hpo.trained.exported.graph import Graph
-from hpo.trained.exported.integers import (
-    in_whole_numbers,
-    integer_network,
-    kernels_of,
-    levels_kept,
-)
+from hpo.trained.exported.integers import integer_network, levels_kept
 from hpo.trained.exported.network import network, outputs_of
 from hpo.trained.exported.onnx_model import session
+from hpo.trained.exported.precision import in_whole_numbers, kernels_of
 from hpo.trained.exported.standalone import predict
 from hpo.trained.model import Member, Model
 from tests.trained.exported.drawn import data_of, drawn

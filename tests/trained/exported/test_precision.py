@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from hpo.spec.sections.compression.quantisation import Weights
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
 from hpo.trained.exported.onnx_model import session
-from hpo.trained.exported.precision import NoProductError, kept_in, reduced
+from hpo.trained.exported.precision import NoProductError, kept_in, kernels_of, reduced
 from tests.trained.exported.drawn import data_of, drawn
 
 RNG = np.random.default_rng(3)
@@ -125,5 +126,7 @@ def test_a_program_of_jax_keeps_the_levels_of_a_model_to_the_bit() -> None:
     levels = RNG.integers(-7, 8, (6, 4)).astype(np.float32)
     levels *= np.array([0.1, 0.3, 7.0, 1e-3], np.float32)
     levels[:, 2] = 0  # a unit that is cut
-    found = kept_in("int8", {"head": {"kernel": levels}})()["head"]["kernel"]
+    params = {"head": {"kernel": levels}}
+    kernels = kernels_of(Weights(name="integer", bits=4, scales="channel"), {"params": params})
+    found = kept_in("int8", params, kernels)()["head"]["kernel"]
     np.testing.assert_array_equal(found, levels)

@@ -70,6 +70,14 @@ def test_pieces_of_a_long_series_have_the_answers_of_the_whole(
         assert np.concatenate([piece[name] for piece in pieces]).tolist() == column.tolist()
 
 
+def test_a_gap_in_a_series_is_told(power: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(power / "new.csv").sort_values("day")
+    table.iloc[[*range(6), *range(9, 15)]].to_csv(tmp_path / "new.csv", index=False)
+    (note,) = read_new(load_model(power / "model", "cpu"), tmp_path / "new.csv").notes
+    assert "steps" in note
+    assert "longer than the usual one" in note
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -130,7 +130,7 @@ def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
         raise _no_utf_8(where) from None
     except RecursionError:
         raise DataError(f"{where}: is too deep: write an object of plain values.") from None
-    except _RepeatedKeyError as error:
+    except RepeatedKeyError as error:
         key = shown(error.args[0])
         raise DataError(f"{where}: has the key {key} twice: write each key once.") from None
     except ValueError as error:
@@ -148,18 +148,23 @@ def _no_utf_8(where: str) -> DataError:
     return DataError(f"{where}: is not UTF-8: save the file as UTF-8.")
 
 
-class _RepeatedKeyError(ValueError):
+class RepeatedKeyError(ValueError):
     """An object has a key twice, of which Python would keep the last."""
 
 
-def _with_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def with_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each of whose keys stands there once.
+
+    Raises:
+        RepeatedKeyError: with the first key that stands there again.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _RepeatedKeyError(first_twice([name for name, _ in pairs]))
+        raise RepeatedKeyError(first_twice([name for name, _ in pairs]))
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_with_different_keys)
+_DECODER = json.JSONDecoder(object_pairs_hook=with_different_keys)
 
 
 def _put(
