@@ -149,7 +149,10 @@ def main() -> None:
         parser.error("goes on with a text: give a file, or --prompt TEXT")
     if asked.length < 1 or asked.seed < 0 or not 0 <= asked.temperature <= 100:
         parser.error("--length is at least 1, --seed at least 0, --temperature from 0 to 100")
-    if asked.out != "-" and Path(asked.out).exists() and not asked.force:
+    place = Path(asked.out)
+    if asked.out != "-" and (place.is_dir() or not place.absolute().parent.is_dir()):
+        _refuse(f"-o {place}: cannot be written there: give a file in a folder that exists")
+    if asked.out != "-" and place.exists() and not asked.force:
         _refuse(f"-o {asked.out}: exists: give another name, or --force to replace it")
     try:
         model = Model(Path(__file__).parent)

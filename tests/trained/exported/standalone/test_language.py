@@ -104,6 +104,9 @@ def test_the_script_writes_to_the_screen_and_to_a_file(
     result = _run(folder, *again)
     assert result.returncode == 2
     assert "out.txt: exists: give another name, or --force to replace it" in result.stderr
+    result = _run(folder, *again[:-1], str(tmp_path / "nowhere" / "out.txt"))
+    assert result.returncode == 2
+    assert "cannot be written there: give a file in a folder that exists" in result.stderr
     assert (tmp_path / "out.txt").read_text() == expected
     assert _run(folder, *again, "--force").returncode == 0
     assert (tmp_path / "out.txt").read_text() != expected
