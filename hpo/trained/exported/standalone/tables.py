@@ -1,8 +1,8 @@
 """Reads the rows of a CSV file for `predict.py` of an exported folder.
 
 Blank lines are no rows. In a table of one column they are rows with an empty cell, but for those
-before the header and after the last row. It needs no library, and reads as `hpo predict` does where a
-file has a header, is UTF-8, and has a point in its numbers.
+before the header and after the last row. It needs no library, and reads as `hpo predict` does where
+a file has a header, is UTF-8, and has a point in its numbers.
 """
 
 from __future__ import annotations
