@@ -102,7 +102,10 @@ def explain(
             autocompletion=completion.files,
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What a shuffled column makes worse.")] = "loss",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse."),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Shuffles of each column.", min=2)] = 10,
     rows: Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)] = 5000,
     worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,
@@ -124,7 +127,8 @@ def explain(
         check_folder(out, replace=force)
     from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.explain.explanation import How, explained
+    from hpo.trained.explain.explanation import explained
+    from hpo.trained.explain.findings import How
     from hpo.trained.explain.rows import rows_to_explain
 
     with own_prints_apart():

@@ -6,28 +6,30 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
 from hpo.report.console import Text
 from hpo.report.training import metrics_text
-from hpo.report.wording import number_text
+from hpo.report.wording import number_text, sparkline
 from hpo.spec.words import count_text
-from hpo.trained.explain.attribution import mean_sizes
-from hpo.trained.explain.explanation import Explanation
+from hpo.trained.explain.attribution import Attribution, mean_sizes
+from hpo.trained.explain.findings import Explanation
 from hpo.trained.save import plain_metrics
 
 _MOST_COLUMNS, _MOST_CLASSES = 20, 12
 _BAR = 20
 _MOST_TEXTS, _MOST_WORDS = 8, 5
+_MOST_VALUES = 4
 
 
 def explain_view(name: str, found: Explanation) -> RenderableType:
     """The parts of an explanation that there are, one after another."""
-    parts = [_importance, _attribution, _confusion, _calibration, _worst, _words]
+    parts = [_importance, _attribution, _confusion, _calibration, _worst, _windows, _words]
     shown = [part for make in parts if (part := make(found)) is not None]
-    head = Text.assemble((name, "bold"), f"  {count_text(found.rows, 'row')}: ")
+    head = Text.assemble((name, "bold"), f"  {count_text(found.rows, found.noun)}: ")
     head.append(metrics_text(found.metrics))
     return Group(head, *(Padding(part, (1, 0, 0, 2), expand=False) for part in shown))
 
@@ -56,8 +58,21 @@ def _attribution(found: Explanation) -> RenderableType | None:
     most = max(sizes[0][1], 1e-30)
     rows = [(name, number_text(size), _bar(size / most)) for name, size in sizes]
     title = "column, and the mean size of its part in an answer"
+    if found.windows:
+        title = "column, its mean part in the worst windows, and those of its steps"
+        curves = _step_curves(found.attribution)
+        rows = [(name, number_text(size), curves[name]) for name, size in sizes]
     gap = number_text(found.attribution.gap)
     return _titled(f"{title} (gap {gap})", (), rows)
+
+
+def _step_curves(found: Attribution) -> dict[str, str]:
+    """The mean size of the part of each step of a window, for each of its columns."""
+    sizes = np.abs(found.parts).mean(0)
+    return {
+        name: sparkline(sizes[:, place].tolist(), 2 * _BAR)
+        for place, name in enumerate(found.names)
+    }
 
 
 def _bar(share: float) -> str:
@@ -129,6 +144,33 @@ def _words(found: Explanation) -> RenderableType | None:
     return _titled("the words whose absence changes the answer most, by how much", heads, rows)
 
 
+def _windows(found: Explanation) -> RenderableType | None:
+    """The windows whose forecasts are worst, with the first values ahead."""
+    if not found.windows:
+        return None
+    ahead = len(found.windows[0].truth)
+    steps = sorted({round(step) for step in np.linspace(1, ahead, min(ahead, _MOST_VALUES))})
+    rows = [
+        (
+            one.time,
+            ", ".join(f"{one.truth[step - 1]:.4g}" for step in steps),
+            ", ".join(f"{one.forecast[step - 1]:.4g}" for step in steps),
+            number_text(one.error),
+        )
+        for one in found.windows
+    ]
+    title = f"the worst windows: values {_listed(steps)} of {ahead} after a time"
+    if ahead == 1:
+        title = "the worst windows: the value after a time"
+    return _titled(title, ("after", "truth", "forecast", "mean error"), rows)
+
+
+def _listed(steps: Sequence[int]) -> str:
+    """Numbers as a sentence has them: `1, 8 and 24`."""
+    *first, last = map(str, steps)
+    return f"{', '.join(first)} and {last}"
+
+
 def _titled(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     if heads:
@@ -158,6 +200,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
         else {
             "sizes": dict(mean_sizes(found.attribution)),
             "gap": _plain(found.attribution.gap),
+            **_steps(found.attribution),
         },
         "classes": [*found.classes],
         "confusion": None if found.confusion is None else found.confusion.tolist(),
@@ -166,8 +209,17 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "words": [
             {**one._asdict(), "parts": [_plain(part) for part in one.parts]} for one in found.words
         ],
+        "windows": [one._asdict() for one in found.windows],
         "worst": [{**one._asdict(), "loss": _plain(one.loss)} for one in found.worst],
     }
+
+
+def _steps(found: Attribution) -> dict[str, Any]:
+    """The mean sizes of the parts of the steps of a window, the earliest first; else nothing."""
+    if found.parts.ndim != 3:
+        return {}
+    sizes = np.abs(found.parts).mean(0)
+    return {"steps": dict(zip(found.names, sizes.T.tolist(), strict=True))}
 
 
 def _plain(value: float) -> float | None:

@@ -32,7 +32,8 @@ def rows_to_explain(
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
     """
-    kind = other_answers(model.description.task, model.training.data.dataset)
+    task = model.description.task
+    kind = None if model.series else other_answers(task, model.training.data.dataset)
     if kind is not None:
         raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
     if data is not None:

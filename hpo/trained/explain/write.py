@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hpo.errors import HpoError
-from hpo.trained.explain.explanation import Explanation
+from hpo.trained.explain.attribution import Attribution
+from hpo.trained.explain.findings import Explanation
 from hpo.trained.explain.pictures import write_picture
 
+# The heads of a table, and its lines.
+_Table: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
 JSON_FILE = "explanation.json"
 
 
@@ -37,6 +40,21 @@ def check_folder(folder: Path, *, replace: bool) -> None:
         )
 
 
+def _step_parts(found: Explanation, attribution: Attribution) -> _Table:
+    """A line for each step of the worst windows, which counts back from -1, the last one."""
+    length = attribution.parts.shape[1]
+    return (
+        ("row", "time", "rise", "step", *attribution.names),
+        [
+            (window.row, window.time, rise, step - length, *parts[step].tolist())
+            for window, rise, parts in zip(
+                found.windows, attribution.rises.tolist(), attribution.parts, strict=True
+            )
+            for step in range(length)
+        ],
+    )
+
+
 def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> str:
     """Write each table as CSV, pictures as PNG, and all numbers of `plain` as JSON.
 
@@ -45,7 +63,7 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     Raises:
         HpoError: if one cannot be written.
     """
-    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
+    tables: dict[str, _Table] = {
         "importance": (("column", "mean", "low", "high"), found.importance),
         "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
         "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
@@ -61,7 +79,18 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     if found.confusion is not None:
         counts = zip(found.classes, found.confusion.tolist(), strict=True)
         tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])
-    if found.attribution is not None and found.places is not None:
+    if found.windows:
+        tables["windows"] = (
+            ("row", "time", "error", "ahead", "truth", "forecast"),
+            [
+                (one.row, one.time, one.error, ahead, *values)
+                for one in found.windows
+                for ahead, values in enumerate(zip(one.truth, one.forecast, strict=True), start=1)
+            ],
+        )
+    if found.windows and found.attribution is not None:
+        tables["attributions"] = _step_parts(found, found.attribution)
+    elif found.attribution is not None and found.places is not None:
         parts, rises = found.attribution.parts, found.attribution.rises
         rows = zip((found.places + 1).tolist(), rises.tolist(), parts.tolist(), strict=True)
         tables["attributions"] = (
