@@ -353,7 +353,7 @@ def test_code_of_ones_own_comes_with_the_folder_and_runs_only_when_asked(
     assert found == pytest.approx(stored, rel=1e-5)
 
 
-def test_code_that_fails_with_so_many_rows_is_one_sentence(
+def test_code_that_fails_with_a_number_of_rows_is_one_sentence(
     studies: Studies, tmp_path: Path
 ) -> None:
     write_table(tmp_path / "table.csv")
