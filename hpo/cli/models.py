@@ -68,6 +68,9 @@ def tell_sent(out: str, *, as_json: bool) -> None:
         print_line(f"{out} holds the model that was made before; it is sent now.")
 
 
+Metric = Annotated[
+    str | None, typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse.")
+]
 TrainedFolder = Annotated[
     Path,
     typer.Argument(
@@ -102,10 +105,7 @@ def explain(
             autocompletion=completion.files,
         ),
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse."),
-    ] = None,
+    metric: Metric = None,
     repeats: Annotated[int, typer.Option(help="Shuffles of each column.", min=2)] = 10,
     rows: Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)] = 5000,
     worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,

@@ -40,21 +40,6 @@ def check_folder(folder: Path, *, replace: bool) -> None:
         )
 
 
-def _step_parts(found: Explanation, attribution: Attribution) -> _Table:
-    """A line for each step of the worst windows, which counts back from -1, the last one."""
-    length = attribution.parts.shape[1]
-    return (
-        ("row", "time", "rise", "step", *attribution.names),
-        [
-            (window.row, window.time, rise, step - length, *parts[step].tolist())
-            for window, rise, parts in zip(
-                found.windows, attribution.rises.tolist(), attribution.parts, strict=True
-            )
-            for step in range(length)
-        ],
-    )
-
-
 def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> str:
     """Write each table as CSV, pictures as PNG, and all numbers of `plain` as JSON.
 
@@ -63,6 +48,34 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     Raises:
         HpoError: if one cannot be written.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (heads, lines) in _tables(found).items():
+            if not (lines := [*lines]):
+                continue
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
+                writer = csv.writer(out, lineterminator="\n")
+                writer.writerow(heads)
+                writer.writerows(lines)
+        text = json.dumps(plain, indent=2) + "\n"
+        (folder / JSON_FILE).write_text(text, encoding="utf-8")
+        if found.pictures and find_spec("PIL") is None:
+            return (
+                "No pictures are written: they need Pillow, which is not installed: run "
+                "`pip install 'hpo-lanes[images]'`."
+            )
+        for row, pixels in found.pictures.items():
+            (folder / "pictures").mkdir(exist_ok=True)
+            write_picture(folder / "pictures" / f"row-{row}.png", pixels)
+    except OSError as error:
+        raise HpoError(
+            f"-o {folder}: cannot be written ({error.strerror}): give another."
+        ) from None
+    return ""
+
+
+def _tables(found: Explanation) -> dict[str, _Table]:
+    """The tables by the names of their files; those without lines are not written."""
     tables: dict[str, _Table] = {
         "importance": (("column", "mean", "low", "high"), found.importance),
         "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
@@ -97,27 +110,19 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
             ("row", "rise", *found.attribution.names),
             [(row, rise, *own) for row, rise, own in rows],
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, (heads, lines) in tables.items():
-            if not (lines := [*lines]):
-                continue
-            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
-                writer = csv.writer(out, lineterminator="\n")
-                writer.writerow(heads)
-                writer.writerows(lines)
-        text = json.dumps(plain, indent=2) + "\n"
-        (folder / JSON_FILE).write_text(text, encoding="utf-8")
-        if found.pictures and find_spec("PIL") is None:
-            return (
-                "No pictures are written: they need Pillow, which is not installed: run "
-                "`pip install 'hpo-lanes[images]'`."
+    return tables
+
+
+def _step_parts(found: Explanation, attribution: Attribution) -> _Table:
+    """A line for each step of the worst windows, which counts back from -1, the last one."""
+    length = attribution.parts.shape[1]
+    return (
+        ("row", "time", "rise", "step", *attribution.names),
+        [
+            (window.row, window.time, rise, step - length, *parts[step].tolist())
+            for window, rise, parts in zip(
+                found.windows, attribution.rises.tolist(), attribution.parts, strict=True
             )
-        for row, pixels in found.pictures.items():
-            (folder / "pictures").mkdir(exist_ok=True)
-            write_picture(folder / "pictures" / f"row-{row}.png", pixels)
-    except OSError as error:
-        raise HpoError(
-            f"-o {folder}: cannot be written ({error.strerror}): give another."
-        ) from None
-    return ""
+            for step in range(length)
+        ],
+    )
