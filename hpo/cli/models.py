@@ -71,6 +71,8 @@ def tell_sent(out: str, *, as_json: bool) -> None:
 Metric = Annotated[
     str | None, typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse.")
 ]
+Repeats = Annotated[int, typer.Option(help="Shuffles of each column.", min=2)]
+ShuffledRows = Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)]
 TrainedFolder = Annotated[
     Path,
     typer.Argument(
@@ -106,8 +108,8 @@ def explain(
         ),
     ] = None,
     metric: Metric = None,
-    repeats: Annotated[int, typer.Option(help="Shuffles of each column.", min=2)] = 10,
-    rows: Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)] = 5000,
+    repeats: Repeats = 10,
+    rows: ShuffledRows = 5000,
     worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,
     device: Device = None,
     force: Force = False,
