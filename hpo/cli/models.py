@@ -68,6 +68,14 @@ def tell_sent(out: str, *, as_json: bool) -> None:
         print_line(f"{out} holds the model that was made before; it is sent now.")
 
 
+ExplainedData = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="Rows with their targets; left out, the validation rows of the training.",
+        autocompletion=completion.files,
+    ),
+]
 Metric = Annotated[
     str | None, typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse.")
 ]
@@ -89,14 +97,7 @@ TrustModel = Annotated[
 
 def explain(
     model: TrainedFolder,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="Rows with their targets; left out, the validation rows of the training.",
-            autocompletion=completion.files,
-        ),
-    ] = None,
+    data: ExplainedData = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -135,8 +136,7 @@ def explain(
 
     with own_prints_apart():
         loaded = load_answering(model, device, is_trusted=trust_code)
-        starts = (Path.cwd(), model.parent)
-        new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
+            new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
     print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
     with own_prints_apart(), told_where_exhausted(model, "its answers were explained"):
