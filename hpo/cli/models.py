@@ -136,7 +136,8 @@ def explain(
 
     with own_prints_apart():
         loaded = load_answering(model, device, is_trusted=trust_code)
-            new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
+        starts = (Path.cwd(), model.parent)
+        new = rows_to_explain(loaded, data, starts, data_home(), is_trusted=trust_code)
     print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
     with own_prints_apart(), told_where_exhausted(model, "its answers were explained"):
