@@ -141,7 +141,8 @@ def explain(
     print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
     with own_prints_apart(), told_where_exhausted(model, "its answers were explained"):
-        found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
+        how = How(metric, repeats, rows, worst, has_pictures=out is not None)
+        found = explained(loaded, new, how, watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):
         print_notes([note])

@@ -27,8 +27,8 @@ _MOST_VALUES = 4
 
 def explain_view(name: str, found: Explanation) -> RenderableType:
     """The parts of an explanation that there are, one after another."""
-    parts = [_importance, _attribution, _confusion, _calibration, _worst, _windows, _words]
-    shown = [part for make in parts if (part := make(found)) is not None]
+    parts = [_importance, _attribution, _confusion, _overlaps, _calibration, _worst, _windows]
+    shown = [part for make in (*parts, _words) if (part := make(found)) is not None]
     head = Text.assemble((name, "bold"), f"  {count_text(found.rows, found.noun)}: ")
     head.append(metrics_text(found.metrics))
     return Group(head, *(Padding(part, (1, 0, 0, 2), expand=False) for part in shown))
@@ -89,7 +89,8 @@ def _confusion(found: Explanation) -> RenderableType | None:
             (name, *(f"{number:,}" for number in row))
             for name, row in zip(names, counts.tolist(), strict=True)
         ]
-        return _titled("class, and the rows that got each answer", ("", *names), rows)
+        title = f"class, and the {found.judged}s that got each answer"
+        return _titled(title, ("", *names), rows)
     wrong = [
         (int(counts[truth, answer]), names[truth], names[answer])
         for truth in range(len(names))
@@ -98,7 +99,20 @@ def _confusion(found: Explanation) -> RenderableType | None:
     ]
     worst = sorted(wrong, key=lambda one: -one[0])[:_MOST_CLASSES]
     rows = [(truth, answer, f"{number:,}") for number, truth, answer in worst]
-    return _titled("the most frequent mistakes", ("class", "answer", "rows"), rows)
+    return _titled("the most frequent mistakes", ("class", "answer", f"{found.judged}s"), rows)
+
+
+def _overlaps(found: Explanation) -> RenderableType | None:
+    """A bar for the intersection over union of each class, the least first."""
+    if not found.overlaps:
+        return None
+    named = [*zip(found.classes, found.overlaps, strict=True)]
+    named.sort(key=lambda one: (math.isnan(one[1]), one[1]))
+    rows = [
+        (name, number_text(share), "" if math.isnan(share) else _bar(share))
+        for name, share in named[:_MOST_COLUMNS]
+    ]
+    return _titled("class, and its intersection over union", (), rows)
 
 
 def _calibration(found: Explanation) -> RenderableType | None:
@@ -117,7 +131,7 @@ def _calibration(found: Explanation) -> RenderableType | None:
         )
         for one in found.calibration
     ]
-    return _titled(told, ("chance", "rows", "mean", "right"), rows)
+    return _titled(told, ("chance", f"{found.judged}s", "mean", "right"), rows)
 
 
 def _worst(found: Explanation) -> RenderableType | None:
@@ -128,7 +142,8 @@ def _worst(found: Explanation) -> RenderableType | None:
         (one.file or f"{one.row:,}", one.truth, one.answer, number_text(one.loss))
         for one in found.worst
     ]
-    return _titled("the worst rows", ("row", "truth", "answer", "loss"), rows)
+    heads = (found.noun, "truth", "answer", "loss")
+    return _titled(f"the worst {found.noun}s", heads, rows)
 
 
 def _words(found: Explanation) -> RenderableType | None:
@@ -204,6 +219,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
         },
         "classes": [*found.classes],
         "confusion": None if found.confusion is None else found.confusion.tolist(),
+        "iou": dict(zip(found.classes, map(_plain, found.overlaps), strict=False)),
         "calibration": [one._asdict() for one in found.calibration],
         "calibration_error": None if found.errors is None else plain_metrics(found.errors),
         "words": [

@@ -75,6 +75,8 @@ def attributed(
     """The parts of the columns of a table, or of pixels without `columns`, in a model's answers.
 
     `found` are the classes whose odds are explained, `usual` the rows whose mean they start from.
+    Of masks they are those of pixels, `[N, height, width]`, whose odds are summed; -1 for pixels
+    that are left out.
     Codes of categories have no part. None where features mix columns, as main components do.
     """
     parts: Any = 0.0
@@ -129,7 +131,7 @@ def member_parts(
     answer = jax.jit(partial(_answers, model.program, model.training))
     integrate = jax.jit(partial(_integrated, model.program, model.training))
     bytes_of_row = max(1, _LAYERS_KEPT * model.row_bytes, 32 * x[0].size)
-    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE))
+    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE, len(x) * _PIECES))
 
     def of(function: Any, rows: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
         pieces = []
@@ -183,7 +185,7 @@ def _answers(
     weights: Any,
     x: Float[Array, "B ..."],
     base: Float[Array, "B ..."],
-    found: Int[Array, " B"],
+    found: Int[Array, "B ..."],
     place: Float[Array, " B"],
 ) -> tuple[Float[Array, " B"]]:
     """The answer for each row at a place of the way, from 0 at the base to 1."""
@@ -197,7 +199,7 @@ def _integrated(
     weights: Any,
     x: Float[Array, "B ..."],
     base: Float[Array, "B ..."],
-    found: Int[Array, " B"],
+    found: Int[Array, "B ..."],
     start: Float[Array, " B"],
     width: Float[Array, " B"],
 ) -> tuple[Float[Array, "B ..."], Float[Array, " B"]]:
@@ -226,8 +228,15 @@ def _answer(
     """The answer that is explained, for rows at some places."""
     own, state = program.of_its_own(training), (weights["params"], weights["variables"])
     outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
-    # The values of a forecast have one answer together, their mean.
-    return log_odds(outputs, found) if program.task == "classification" else outputs.mean(1)
+    answer: Array
+    if program.task == "classification":
+        answer = log_odds(outputs, found)
+    elif program.task == "segmentation":
+        # As Seg-Grad-CAM sums over a set of pixels (Vinogradova et al. 2020, arXiv:2002.11434).
+        answer = (log_odds(outputs, found) * (found >= 0)).sum((1, 2))
+    else:
+        answer = outputs.mean(1)  # the values of a forecast have one answer together
+    return answer
 
 
 def _beside(number: Float[Array, " B"], x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
@@ -235,11 +244,11 @@ def _beside(number: Float[Array, " B"], x: Float[Array, "B ..."]) -> Float[Array
     return number.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def log_odds(outputs: Float[Array, "B K"], found: Int[Array, " B"]) -> Float[Array, " B"]:
+def log_odds(outputs: Float[Array, "B ... K"], found: Int[Array, "B ..."]) -> Float[Array, "B ..."]:
     """The logarithm of the odds of a class against all others, from outputs of classes."""
-    is_found = found[:, None] == jnp.arange(outputs.shape[1])
-    others = jax.nn.logsumexp(jnp.where(is_found, -jnp.inf, outputs), axis=1)
-    own: Array = jnp.where(is_found, outputs, 0).sum(1) - others
+    is_found = found[..., None] == jnp.arange(outputs.shape[-1])
+    others = jax.nn.logsumexp(jnp.where(is_found, -jnp.inf, outputs), axis=-1)
+    own: Array = jnp.where(is_found, outputs, 0).sum(-1) - others
     return own
 
 

@@ -32,7 +32,14 @@ from hpo.trained.explain.importance import (
     permutation_importances,
     with_column,
 )
-from hpo.trained.explain.judging import calibration_bins, confusion, row_losses, worst_rows
+from hpo.trained.explain.judging import (
+    calibration_bins,
+    calibration_sums,
+    confusion,
+    row_losses,
+    worst_rows,
+)
+from hpo.trained.explain.masks import explained_masks
 from hpo.trained.explain.pictures import beside
 from hpo.trained.explain.tokens import WordParts, text_columns, word_parts
 from hpo.trained.predict import NewData, predictions_of
@@ -52,6 +59,8 @@ def explained(
     """
     if model.series is not None:
         return explained_forecasts(model, model.series, new, how, watch)
+    if model.description.task == "segmentation":
+        return explained_masks(model, new, how)
     source, told = new.source, model.description
     predictions, split = predictions_of(model, source), model.judged(source)
     metrics = metrics_of(predictions, model.training, model.data, split, model.thresholds)
@@ -78,7 +87,7 @@ def explained(
         found,
         classes=told.classes,
         confusion=confusion(y, classes, len(told.classes)),
-        calibration=tuple(calibration_bins(chances, y)),
+        calibration=tuple(calibration_bins(calibration_sums(chances, y))),
         errors={name: calibration_error(one, y, split.row_weight) for name, one in kinds.items()},
     )
 
@@ -100,7 +109,7 @@ def _attributed(
     if columns:
         parts = attributed(model, usual, usual, classes[places], columns)
         return replace(found, attribution=parts, places=places)
-    rows = [one.row for one in found.worst]
+    rows = [one.row for one in found.worst] if how.has_pictures else []
     if not rows or source.x.dtype != np.uint8 or source.x.ndim != 4:
         return found
     at = np.array(rows) - 1

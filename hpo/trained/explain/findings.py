@@ -44,12 +44,15 @@ class Window(NamedTuple):
 class Explanation:
     """What is known of a model's answers for some examples with targets, each a `noun`.
 
+    What has a class is `judged`: a row, or a pixel of an image.
+
     `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
     `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
     `attribution` has the parts of the columns of a table in the answers for `places`, or is None.
     `pictures` are pixels by the number of the row that they show, of the worst images. `words` are
     those of texts, in the worst rows and in the first ones. Forecasts have `windows` in the place
-    of `worst`, and the parts of these.
+    of `worst`, and the parts of these. Masks have the `overlaps` of classes, the intersection over
+    union of each.
     """
 
     rows: int
@@ -66,14 +69,17 @@ class Explanation:
     pictures: Mapping[int, np.ndarray] = field(default_factory=dict)
     words: tuple[WordParts, ...] = ()
     windows: tuple[Window, ...] = ()
+    overlaps: tuple[float, ...] = ()
     noun: str = "row"
+    judged: str = "row"
 
 
 class How(NamedTuple):
     """How a model is explained: the metric that shuffles make worse, and how often they do.
 
     Without a `metric` it is the usual one of the model's kind. `rows` is how many are shuffled at
-    most, and `worst` how many of the worst are told.
+    most, and `worst` how many of the worst are told. Pictures of images are only drawn if the
+    explanation `has_pictures`.
     """
 
     metric: str | None = None
@@ -81,6 +87,7 @@ class How(NamedTuple):
     rows: int = 5000
     worst: int = 10
     seed: int = 0
+    has_pictures: bool = True
 
 
 def some_places(count: int, how: How) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ from hpo.trained.explain.pictures import write_picture
 
 # The heads of a table, and its lines.
 _Table: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
+_NAMES = ("importance", "attributions", "words", "worst", "windows", "confusion", "iou")
+_NAMES += ("calibration",)
 JSON_FILE = "explanation.json"
 
 
@@ -50,6 +53,7 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_earlier(folder)
         for name, (heads, lines) in _tables(found).items():
             if not (lines := [*lines]):
                 continue
@@ -74,6 +78,14 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     return ""
 
 
+def _remove_earlier(folder: Path) -> None:
+    """Remove the tables and pictures of an explanation that is replaced, which may be others."""
+    if (folder / JSON_FILE).is_file():
+        tables = [folder / f"{name}.csv" for name in _NAMES]
+        for file in (*tables, *folder.glob("pictures/row-*.png")):
+            file.unlink(missing_ok=True)
+
+
 def _tables(found: Explanation) -> dict[str, _Table]:
     """The tables by the names of their files; those without lines are not written."""
     tables: dict[str, _Table] = {
@@ -92,6 +104,12 @@ def _tables(found: Explanation) -> dict[str, _Table]:
     if found.confusion is not None:
         counts = zip(found.classes, found.confusion.tolist(), strict=True)
         tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])
+    if found.overlaps:
+        shares = [
+            (name, "" if math.isnan(share) else share)
+            for name, share in zip(found.classes, found.overlaps, strict=True)
+        ]
+        tables["iou"] = (("class", "iou"), shares)
     if found.windows:
         tables["windows"] = (
             ("row", "time", "error", "ahead", "truth", "forecast"),

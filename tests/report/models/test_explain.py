@@ -130,6 +130,36 @@ def test_the_words_that_matter_most_stand_beside_their_rows() -> None:
     ]
 
 
+def test_masks_have_overlaps_of_pixels_and_the_worst_images() -> None:
+    found = replace(
+        FOUND,
+        importance=(),
+        worst=(Wrong(2, None, 1.5, "no 75%, yes 25%", "no 100%"),),
+        overlaps=(0.75, 0.5),
+        noun="image",
+        judged="pixel",
+    )
+    lines = shown(replace(found, errors=None))
+    assert lines[2:] == [
+        "  class, and the pixels that got each answer",
+        "       no  yes",
+        "  no   18  2",
+        "  yes  1   19",
+        "",
+        "  class, and its intersection over union",
+        "  yes  0.5000  \u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501",
+        "  no   0.7500  " + "\u2501" * 15,
+        "",
+        "  the worst images",
+        "  image  truth            answer   loss",
+        "  2      no 75%, yes 25%  no 100%  1.5000",
+    ]
+    assert as_json(found)["iou"] == {"no": 0.75, "yes": 0.5}
+    unknown = replace(found, overlaps=(0.75, float("nan")))
+    assert [one for one in shown(unknown) if one.startswith("  yes  -")] == ["  yes  -"]
+    assert as_json(unknown)["iou"] == {"no": 0.75, "yes": None}
+
+
 def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:
     counts = np.eye(20, dtype=int) * 5
     counts[3, 4], counts[9, 1] = 2, 7

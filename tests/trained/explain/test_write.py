@@ -72,6 +72,21 @@ def test_only_an_earlier_explanation_is_replaced_and_only_when_asked(tmp_path: P
         check_folder(tmp_path / "why" / "worst.csv", replace=True)
 
 
+def test_what_is_replaced_leaves_no_table_behind(tmp_path: Path) -> None:
+    why = tmp_path / "why"
+    write_explanation(why, replace(FOUND, pictures={9: np.zeros((4, 8, 1), np.uint8)}), {})
+    (why / "notes.csv").write_text("mine")
+    write_explanation(why, replace(FOUND, confusion=None, overlaps=(0.5, np.nan)), {})
+    assert {str(file.relative_to(why)) for file in why.rglob("*.*")} == {
+        "importance.csv",
+        "worst.csv",
+        "iou.csv",
+        "notes.csv",
+        "explanation.json",
+    }
+    assert (why / "iou.csv").read_text() == "class,iou\nno,0.5\nyes,\n"
+
+
 def test_windows_have_a_line_for_each_value_and_each_step(tmp_path: Path) -> None:
     found = replace(
         FOUND,
