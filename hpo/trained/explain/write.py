@@ -17,8 +17,16 @@ from hpo.trained.explain.pictures import write_picture
 
 # The heads of a table, and its lines.
 _Table: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
-_NAMES = ("importance", "attributions", "words", "worst", "windows", "confusion", "iou")
-_NAMES += ("calibration",)
+_NAMES = (
+    "importance",
+    "attributions",
+    "words",
+    "worst",
+    "windows",
+    "confusion",
+    "iou",
+    "calibration",
+)
 JSON_FILE = "explanation.json"
 
 
