@@ -72,7 +72,7 @@ ExplainedData = Annotated[
     str | None,
     typer.Argument(
         metavar="[DATA]",
-        help="Rows with their targets; left out, the validation rows of the training.",
+        help="Rows with their targets, or a text; by default those that validated the model.",
         autocompletion=completion.files,
     ),
 ]
