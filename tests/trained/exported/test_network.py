@@ -55,6 +55,7 @@ def test_every_model_is_tried() -> None:
     assert {model["name"] for model, _ in CASES} == MODELS.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spec", "kind"), CASES, ids=lambda one: str(one)[:40])
 def test_the_engine_gives_the_outputs_of_every_model(
     spec: dict[str, Any], kind: str, tmp_path: Path
