@@ -184,7 +184,7 @@ def answers(
     if model.series is not None:
         names = forecast_names(model.series)
         told = replace(told, features=replace(told.features, targets=names))
-    for rows, predictions in _pieces(model, data.source, data.before, batch):
+    for rows, predictions in prediction_pieces(model, data.source, data.before, batch):
         found = answer_columns(predictions, told, model.thresholds, temperature)
         beside = {name: one[rows] for name, one in data.beside.items()}
         yield {**beside, **found}
@@ -193,11 +193,11 @@ def answers(
 
 def predictions_of(model: Answering, source: Source) -> np.ndarray:
     """The predictions for examples that are no series, of which only some are in memory at once."""
-    return np.concatenate([found for _, found in _pieces(model, source, 0, None)])
+    return np.concatenate([found for _, found in prediction_pieces(model, source)])
 
 
-def _pieces(
-    model: Answering, source: Source, before: int, batch: int | None
+def prediction_pieces(
+    model: Answering, source: Source, before: int = 0, batch: int | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """The predictions for some rows after the other; fewer at once where memory runs out."""
     start, count, block = 0, len(source) - before, block_rows(model)

@@ -32,8 +32,8 @@ def rows_to_explain(
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
     """
-    kind = other_answers(model.description.task, model.training.data.dataset)
-    if kind is not None:
+    if model.description.task == "language":
+        kind = other_answers(model.description.task, model.training.data.dataset)
         raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
     if data is not None:
         return read_new(model, local_data(data), with_target=True)
