@@ -55,8 +55,9 @@ class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
     The metrics are those of the answers of the model and of the export, where rows have targets. So
-    are the hidden units, where some are cut, also of those that `stay`. Of int8 with the levels of the model, `kept` says what
-    has them, and `rows_apart` counts rows apart by more than rounding.
+    are the hidden units, where some are cut, with the cut ones that `stay`. Of int8 with the levels
+    of the model, `kept` says what has them, and `rows_apart` counts rows apart by more than
+    rounding.
     """
 
     size: int
