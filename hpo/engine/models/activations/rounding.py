@@ -81,7 +81,7 @@ _NAMED.def_abstract_eval(lambda x, **_: ShapedArray(x.shape, x.dtype))
 
 @contextmanager
 def named_rounding() -> Iterator[None]:
-    """Within this block, JAX traces a rounding as one operation, `in_levels`, that has no value.
+    """Within this block, JAX traces a rounding as one operation, `in_levels`, and runs it alone.
 
     It has the parameters `low`, `high` and `bits`, which are those of `levels_of`.
     """
@@ -120,6 +120,9 @@ def in_levels(x: Float[Array, "..."], low: Any, high: Any, bits: Any) -> Float[A
     # The difference is 0, and has the gradient.
     rounded = lax.stop_gradient(codes * unit) + (passed - lax.stop_gradient(wide))
     return jnp.where(scale > 0, rounded, wide).astype(x.dtype)
+
+
+_NAMED.def_impl(in_levels)
 
 
 class Levels(NamedTuple):
