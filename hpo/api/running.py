@@ -14,7 +14,8 @@ from hpo.spec.code.own_command import command_line
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import require_search, require_single
-from hpo.spec.sections.models.pretrained import named_trials
+from hpo.spec.sections.compression.teacher import teacher_of
+from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, named_folders, named_trials
 from hpo.study.storage.trust import check_exported, code_of
 
 if TYPE_CHECKING:
@@ -137,13 +138,25 @@ def trained_from(experiment: Experiment, *, is_refit: bool) -> str:
 
 
 def _models_of_today(experiment: Experiment) -> dict[str, str]:
-    """What the trained models that a spec names are known by: each has another hash."""
+    """What the trained models that a spec names are known by: each has another hash.
+
+    JAX reads none of them: it would start its devices, whose number the training chooses.
+    """
     # The hparams of a command may have any names.
     if experiment.are_processes:
         return {}
-    from hpo.study.backends.pretrained import files_of  # imports JAX
+    from hpo.trained.load import weights_hash
+    from hpo.trained.remote import named_model
 
-    found = files_of(experiment)
+    training: Any = experiment.training
+    names = named_folders(getattr(training, "model", None), experiment.space)
+    leaves = dict.fromkeys(names, FROM)
+    if (teacher := teacher_of(training)) is not None:
+        leaves[teacher] = TEACHER_FROM
+    found = {
+        name: weights_hash(named_model(name, experiment.folder, leaf))
+        for name, leaf in leaves.items()
+    }
     if named_trials(experiment.document):
         from hpo.api.winning import trials_of_today  # imports the database
 

@@ -115,9 +115,9 @@ def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
             "than 1e-05: a number between two levels fell on the other one"
         )
     if found.units is not None:
-        print_line(
-            f"units: {found.units['model']:,} -> {found.units['export']:,}; the others are cut"
-        )
+        whole, left, stay = found.units.values()
+        also = f", and {stay:,} of those that stay" if stay else ""
+        print_line(f"units: {whole:,} -> {left:,}; the others are cut{also}")
     if has_folds:
         print_line("no metrics are told: every row of its folds has trained a member")
     if found.metrics is not None:

@@ -68,6 +68,19 @@ def tell_sent(out: str, *, as_json: bool) -> None:
         print_line(f"{out} holds the model that was made before; it is sent now.")
 
 
+ExplainedData = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="Rows with their targets, or a text; by default those that validated the model.",
+        autocompletion=completion.files,
+    ),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse.")
+]
+Repeats = Annotated[int, typer.Option(help="Shuffles of each column.", min=2)]
+ShuffledRows = Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)]
 TrainedFolder = Annotated[
     Path,
     typer.Argument(
@@ -84,14 +97,7 @@ TrustModel = Annotated[
 
 def explain(
     model: TrainedFolder,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="Rows with their targets; left out, the validation rows of the training.",
-            autocompletion=completion.files,
-        ),
-    ] = None,
+    data: ExplainedData = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,9 +108,9 @@ def explain(
             autocompletion=completion.files,
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What a shuffled column makes worse.")] = "loss",
-    repeats: Annotated[int, typer.Option(help="Shuffles of each column.", min=2)] = 10,
-    rows: Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)] = 5000,
+    metric: Metric = None,
+    repeats: Repeats = 10,
+    rows: ShuffledRows = 5000,
     worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,
     device: Device = None,
     force: Force = False,
@@ -124,7 +130,8 @@ def explain(
         check_folder(out, replace=force)
     from hpo.trained.blocks import told_where_exhausted
     from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
-    from hpo.trained.explain.explanation import How, explained
+    from hpo.trained.explain.explanation import explained
+    from hpo.trained.explain.findings import How
     from hpo.trained.explain.rows import rows_to_explain
 
     with own_prints_apart():
@@ -134,7 +141,8 @@ def explain(
     print_notes(() if quiet else new.notes)
     watch = _counting("columns shuffled", is_quiet=quiet)
     with own_prints_apart(), told_where_exhausted(model, "its answers were explained"):
-        found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
+        how = How(metric, repeats, rows, worst, has_pictures=out is not None)
+        found = explained(loaded, new, how, watch)
     plain = report.as_json(found)
     if out is not None and (note := write_explanation(out, found, plain)):
         print_notes([note])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import warnings
@@ -11,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import HpoError
-from hpo.trained.save import METRICS_FILE, ONNX_FILE, SCRIPT_FILE, SPEC_FILE, SplitMetrics
+from hpo.trained.save import (
+    ENSEMBLE_FILE,
+    MEMBERS_FOLDER,
+    METRICS_FILE,
+    ONNX_FILE,
+    SCRIPT_FILE,
+    SPEC_FILE,
+    WEIGHTS_FOLDER,
+    SplitMetrics,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,6 +190,20 @@ def data_fingerprint(folder: Path) -> Any:
     """
     provenance = metrics_document(folder).get("provenance")
     return provenance.get("data_fingerprint") if isinstance(provenance, dict) else None
+
+
+def weights_hash(folder: Path) -> str:
+    """A hash of all weights in the folder of a model or an ensemble, by their bytes."""
+    digest, place, shares = hashlib.sha256(), folder / WEIGHTS_FOLDER, folder / ENSEMBLE_FILE
+    files = [path for path in place.rglob("*") if path.is_file()]
+    if shares.is_file():
+        place = folder / MEMBERS_FOLDER
+        files = [path for path in place.glob(f"*/{WEIGHTS_FOLDER}/**/*") if path.is_file()]
+        digest.update(shares.read_bytes())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(place)}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def metrics_document(folder: Path) -> dict[str, Any]:

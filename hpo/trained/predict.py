@@ -20,7 +20,7 @@ from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.engine.devices import available_bytes
 from hpo.errors import DeviceError, HpoError
-from hpo.spec.sections.data import TableFile, Task
+from hpo.spec.sections.data import POSITION_AXES, TableFile, Task
 from hpo.spec.sections.split import TimeSplit
 from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
@@ -184,7 +184,7 @@ def answers(
     if model.series is not None:
         names = forecast_names(model.series)
         told = replace(told, features=replace(told.features, targets=names))
-    for rows, predictions in _pieces(model, data.source, data.before, batch):
+    for rows, predictions in prediction_pieces(model, data.source, data.before, batch):
         found = answer_columns(predictions, told, model.thresholds, temperature)
         beside = {name: one[rows] for name, one in data.beside.items()}
         yield {**beside, **found}
@@ -193,11 +193,11 @@ def answers(
 
 def predictions_of(model: Answering, source: Source) -> np.ndarray:
     """The predictions for examples that are no series, of which only some are in memory at once."""
-    return np.concatenate([found for _, found in _pieces(model, source, 0, None)])
+    return np.concatenate([found for _, found in prediction_pieces(model, source)])
 
 
-def _pieces(
-    model: Answering, source: Source, before: int, batch: int | None
+def prediction_pieces(
+    model: Answering, source: Source, before: int = 0, batch: int | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """The predictions for some rows after the other; fewer at once where memory runs out."""
     start, count, block = 0, len(source) - before, block_rows(model)
@@ -228,7 +228,7 @@ def rows_at_once(model: Answering, available: int | None) -> int:
     `available` are the bytes that this process may still take; None where that is unknown.
     """
     told = model.description
-    positions = {"segmentation": 2}.get(told.task, 0)  # axes of the answers
+    positions = POSITION_AXES.get(told.task, 0)  # axes of the answers
     features = math.prod(told.shape) * np.dtype(told.type).itemsize
     answers = math.prod(told.shape[:positions]) * told.outputs * _BYTES_OF_AN_ANSWER
     size = _COPIES * features * len(model.members) + answers

@@ -18,13 +18,7 @@ from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.words import shown
 from hpo.trained.packed import PACKED_FILE, is_packed, read_packed, with_arrays
-from hpo.trained.save import (
-    ENSEMBLE_FILE,
-    MEMBERS_FOLDER,
-    METRICS_FILE,
-    WEIGHTS_FOLDER,
-    checkpoints,
-)
+from hpo.trained.save import METRICS_FILE, WEIGHTS_FOLDER, checkpoints
 
 _CLOSED = "Event loop is closed"
 
@@ -83,20 +77,6 @@ def weight_bytes(folder: Path) -> int:
         return sum(file.stat().st_size for file in packed)
     runs = read_weights(folder, str(folder)).runs.values()
     return sum(one.nbytes for arrays in runs for one in arrays.values())
-
-
-def weights_hash(folder: Path) -> str:
-    """A hash of all weights in the folder of a model or an ensemble, by their bytes."""
-    digest, place, shares = hashlib.sha256(), folder / WEIGHTS_FOLDER, folder / ENSEMBLE_FILE
-    files = [path for path in place.rglob("*") if path.is_file()]
-    if shares.is_file():
-        place = folder / MEMBERS_FOLDER
-        files = [path for path in place.glob(f"*/{WEIGHTS_FOLDER}/**/*") if path.is_file()]
-        digest.update(shares.read_bytes())
-    for file in sorted(files):
-        digest.update(f"{file.relative_to(place)}\n".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def holds_weights(place: Path) -> bool:

@@ -18,7 +18,7 @@ from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import fold
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import NothingStoredError, Storage
-from hpo.trained.weights import weights_hash
+from hpo.trained.load import weights_hash
 
 
 def test_a_searched_spec_is_trained_as_its_best_trial(hpo, spec, tmp_path):

@@ -124,6 +124,7 @@ def test_the_cases_hold_every_number_of_the_sections_of_techniques() -> None:
     assert min(len(_numbers(case)) for case in NAMES) > 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", NAMES)
 def test_all_numbers_vary_in_one_program_and_are_the_lanes_own(
     case: str, data: dict[str, DataSet], learn: Learn

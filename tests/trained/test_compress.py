@@ -106,6 +106,7 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
         compressing(own, WANTED, None)
 
 
+@pytest.mark.long
 def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     hpo, tmp_path, compile_cache
 ):
@@ -196,6 +197,7 @@ def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
         assert why in hpo("compress", "model", "-o", "new", "--epochs", "0", *more).err
 
 
+@pytest.mark.long
 def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, compile_cache):
     spec = {
         "name": "iris",
@@ -234,6 +236,7 @@ def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, 
     assert zeros_of("more")[0].sum() >= round(0.9 * 112)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_each_run_of_a_model_is_compressed_from_its_own_weights(
     hpo, tmp_path, compile_cache, seeds

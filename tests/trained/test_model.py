@@ -378,6 +378,21 @@ def test_code_of_ones_own_comes_with_the_folder_and_runs_only_when_asked(
     assert found == pytest.approx(stored, rel=1e-5)
 
 
+def test_code_that_fails_with_a_number_of_rows_is_one_sentence(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    check = "        if len(x) == 5:\n            raise ValueError('five')\n        return"
+    (tmp_path / "nets.py").write_text(NET.replace("        return", check))
+    spec = an_experiment(tmp_path, model={"python": "nets.py:Net"})
+    studies.train(spec, tmp_path / "model")
+    model = load_model(tmp_path / "model", "cpu", is_trusted=True)
+    source = read_new(model, tmp_path / "table.csv").source
+    assert len(model.predictions(source, 4)) == len(source)
+    with pytest.raises(HpoError, match=r"model\.python: nets\.py:Net raised ValueError: five"):
+        model.predictions(source, 5)
+
+
 @pytest.mark.parametrize("name", ["model-1", "ensemble-1"])
 def test_a_folder_of_every_format_is_read(name: str) -> None:
     # Made by: python -m tests.trained.tables FOLDER, and by hpo search and ensemble of search.txt,

@@ -36,8 +36,9 @@ def export_model(
 
     The result has the bytes of the model (`size`), the `rows` that were compared, the largest
     `difference`, and where those rows have judged no training the `metrics` of both. `units` are
-    the hidden units of both where some are cut. Of int8 with the levels of the model, `kept` says
-    what has them, and `rows_apart` counts rows that differ by more than rounding.
+    the hidden units of both where some are cut, and how many of those that `stay` are cut, too. Of
+    int8 with the levels of the model, `kept` says what has them, and `rows_apart` counts rows that
+    differ by more than rounding.
 
     Raises:
         HpoError: for a model that cannot be written so, or answers otherwise.

@@ -79,7 +79,7 @@ def with_masks(source: Source, classes: tuple[str, ...]) -> Source:
     if source.y.shape != source.x.shape[:3]:
         raise DataError(
             f"{source.target}: has no masks by which answers are judged: save y as [rows, height, "
-            "width] beside x in a .npz file, or leave out --score."
+            "width] beside x in a .npz file."
         )
     known = np.array([*map(int, classes)])  # in rising order
     places = np.searchsorted(known, source.y).clip(max=len(known) - 1)

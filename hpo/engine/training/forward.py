@@ -14,6 +14,7 @@ from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, mode
 from hpo.engine.models.activations.rounding import rounding
 from hpo.engine.models.activations.sparse import only_largest
 from hpo.engine.models.dropout import Dropout
+from hpo.engine.models.look import tried
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.compression.inputs import added_of
@@ -37,13 +38,17 @@ def forward(
     mode, without it in evaluation mode. A model with members gives `Members` in training, and
     otherwise the outputs of their mean prediction. Batch norms keep `norm_momentum` of their
     statistics, or what the spec says, and ranges of inputs a part of their own.
+
+    Raises:
+        CodeError: for an error of the user's own model with these rows.
     """
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
         x = cast(x, PRECISIONS[program.template.train.precision])
     added, params = added_of(params), model_alone(params)
     if isinstance(spec.model, OwnModel):
-        return own.call(spec.model, shapes_of(program), own.State(params, variables), x, dropout)
+        given = (shapes_of(program), own.State(params, variables), x, dropout)
+        return tried("model.python", spec.model, own.call, spec.model, *given)
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None

@@ -14,8 +14,9 @@ from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
 from hpo.spec.words import shown
 from hpo.study.loop.replicas import Replicas, training_of
+from hpo.trained.load import weights_hash
 from hpo.trained.remote import named_model
-from hpo.trained.weights import read_weights, weights_hash
+from hpo.trained.weights import read_weights
 
 S = TypeVar("S", bound=Spec)
 
@@ -64,25 +65,6 @@ def _check_folds(start: Start, data: DataSet, *, is_same: bool) -> None:
             f"{start.where} was trained with --refit, and so has seen the validation rows of every "
             "fold: train it without, or name a model of other data."
         )
-
-
-def files_of(experiment: Experiment) -> dict[str, str]:
-    """A hash of the files with the weights in each folder that the spec names, by its name.
-
-    JAX reads none of them: it would start its devices, whose number the training chooses.
-
-    Raises:
-        HpoError: for a URL whose folder cannot be fetched.
-    """
-    training: Any = experiment.training
-    names = named_folders(getattr(training, "model", None), experiment.space)
-    leaves = dict.fromkeys(names, FROM)
-    if (teacher := teacher_of(training)) is not None:
-        leaves[teacher] = TEACHER_FROM
-    return {
-        name: weights_hash(named_model(name, experiment.folder, leaf))
-        for name, leaf in leaves.items()
-    }
 
 
 def weights_of(experiment: Experiment) -> dict[str, str]:

@@ -112,6 +112,13 @@ def models_of(model: Answering) -> tuple[Model, ...]:
     return model.models if isinstance(model, Ensemble) else (model,)
 
 
+def shares_of(model: Answering) -> tuple[tuple[Model, float], ...]:
+    """The models of an ensemble with their shares in the mean, or the model alone."""
+    if isinstance(model, Ensemble):
+        return tuple(zip(model.models, model.shares, strict=True))
+    return ((model, 1.0),)
+
+
 def block_rows(model: Answering) -> int:
     """The rows that go through each member at once; see `hpo.trained.blocks`."""
     return min(one.blocks.rows for one in models_of(model))

@@ -21,8 +21,8 @@ from hpo.data.transforms.resizing import spread
 from hpo.engine.program import Program
 from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
-from hpo.trained.ensembles.ensemble import Answering, Ensemble
-from hpo.trained.explain.importance import Columns, permuted
+from hpo.trained.ensembles.ensemble import Answering, shares_of
+from hpo.trained.explain.importance import Columns, with_column
 from hpo.trained.model import Member, Model
 
 # Pieces of the way from the base to a row at first, and points in each.
@@ -41,9 +41,11 @@ _LAYERS_KEPT = 4
 class Attribution(NamedTuple):
     """The parts of columns `[N, C]`, or of pixels `[N, height, width, channels]`, in answers.
 
-    The parts of a row add up to `rises`, its answer less that to the mean of the usual rows, `[N]`.
-    An answer to classes is the logarithm of the odds of the class that is found, with natural
-    logarithms. Others are in the unit of the target. `names` are those of the columns.
+    Those of forecasts are of the steps of a window and its columns, `[N, window, C]`. The parts of
+    a row add up to `rises`, its answer less that to the mean of the usual rows, `[N]`. An answer to
+    classes is the logarithm of the odds of the class that is found, with natural logarithms. Others
+    are in the unit of the target; that of a forecast is the mean of its values. `names` are those
+    of the columns.
     """
 
     names: tuple[str, ...]
@@ -73,20 +75,20 @@ def attributed(
     """The parts of the columns of a table, or of pixels without `columns`, in a model's answers.
 
     `found` are the classes whose odds are explained, `usual` the rows whose mean they start from.
+    Of masks they are those of pixels, `[N, height, width]`, whose odds are summed; -1 for pixels
+    that are left out.
     Codes of categories have no part. None where features mix columns, as main components do.
     """
-    models = model.models if isinstance(model, Ensemble) else (model,)
-    shares = model.shares if isinstance(model, Ensemble) else (1.0,)
     parts: Any = 0.0
     rises: Any = 0.0
-    for one, share in zip(models, shares, strict=True):
+    for one, share in shares_of(model):
         for member in one.members:
             x = one.features(member, source)
             mean = one.features(member, usual).mean(0)
             base = np.broadcast_to(mean, x.shape).astype(np.float32)
             codes = len(member.data.categories)
             base = np.concatenate([x[:, :codes], base[:, codes:]], axis=1) if codes else base
-            own, rise = _member_parts(one, member, x, base, found)
+            own, rise = member_parts(one, member, x, base, found)
             if columns:
                 owners = _owners(one, member, source, x, columns)
                 if owners is None:
@@ -94,12 +96,12 @@ def attributed(
                 own = own @ owners
             elif "image_size" in member.data.transform.more:
                 own = spread(own, source.x.shape[1:3])
-            weight = share / len(one.members) * _unit(member)
+            weight = share / len(one.members) * unit_of(member)
             parts, rises = parts + weight * own, rises + weight * rise
     return Attribution(tuple(columns), np.asarray(parts), np.asarray(rises))
 
 
-def _unit(member: Member) -> float:
+def unit_of(member: Member) -> float:
     """What one of an output is in the unit of the target."""
     return float(member.data.target_std) if member.data.task == "regression" else 1.0
 
@@ -114,7 +116,7 @@ def _owners(
     order = np.roll(np.arange(len(x)), 1)
     found = np.stack(
         [
-            (model.features(member, permuted(source, column, order)) != x).any(0)
+            (model.features(member, with_column(source, column, source, order)) != x).any(0)
             for column in columns.values()
         ],
         axis=1,
@@ -122,14 +124,14 @@ def _owners(
     return None if (found.sum(1) > 1).any() else found.astype(np.float64)
 
 
-def _member_parts(
+def member_parts(
     model: Model, member: Member, x: np.ndarray, base: np.ndarray, found: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The parts of the features of each row in the answers of a member, and their rises."""
     answer = jax.jit(partial(_answers, model.program, model.training))
     integrate = jax.jit(partial(_integrated, model.program, model.training))
     bytes_of_row = max(1, _LAYERS_KEPT * model.row_bytes, 32 * x[0].size)
-    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE))
+    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE, len(x) * _PIECES))
 
     def of(function: Any, rows: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
         pieces = []
@@ -183,7 +185,7 @@ def _answers(
     weights: Any,
     x: Float[Array, "B ..."],
     base: Float[Array, "B ..."],
-    found: Int[Array, " B"],
+    found: Int[Array, "B ..."],
     place: Float[Array, " B"],
 ) -> tuple[Float[Array, " B"]]:
     """The answer for each row at a place of the way, from 0 at the base to 1."""
@@ -197,7 +199,7 @@ def _integrated(
     weights: Any,
     x: Float[Array, "B ..."],
     base: Float[Array, "B ..."],
-    found: Int[Array, " B"],
+    found: Int[Array, "B ..."],
     start: Float[Array, " B"],
     width: Float[Array, " B"],
 ) -> tuple[Float[Array, "B ..."], Float[Array, " B"]]:
@@ -226,7 +228,15 @@ def _answer(
     """The answer that is explained, for rows at some places."""
     own, state = program.of_its_own(training), (weights["params"], weights["variables"])
     outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
-    return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
+    answer: Array
+    if program.task == "classification":
+        answer = log_odds(outputs, found)
+    elif program.task == "segmentation":
+        # As Seg-Grad-CAM sums over a set of pixels (Vinogradova et al. 2020, arXiv:2002.11434).
+        answer = (log_odds(outputs, found) * (found >= 0)).sum((1, 2))
+    else:
+        answer = outputs.mean(1)  # the values of a forecast have one answer together
+    return answer
 
 
 def _beside(number: Float[Array, " B"], x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
@@ -234,15 +244,16 @@ def _beside(number: Float[Array, " B"], x: Float[Array, "B ..."]) -> Float[Array
     return number.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def log_odds(outputs: Float[Array, "B K"], found: Int[Array, " B"]) -> Float[Array, " B"]:
+def log_odds(outputs: Float[Array, "B ... K"], found: Int[Array, "B ..."]) -> Float[Array, "B ..."]:
     """The logarithm of the odds of a class against all others, from outputs of classes."""
-    is_found = found[:, None] == jnp.arange(outputs.shape[1])
-    others = jax.nn.logsumexp(jnp.where(is_found, -jnp.inf, outputs), axis=1)
-    own: Array = jnp.where(is_found, outputs, 0).sum(1) - others
+    is_found = found[..., None] == jnp.arange(outputs.shape[-1])
+    others = jax.nn.logsumexp(jnp.where(is_found, -jnp.inf, outputs), axis=-1)
+    own: Array = jnp.where(is_found, outputs, 0).sum(-1) - others
     return own
 
 
 def mean_sizes(found: Attribution) -> Sequence[tuple[str, float]]:
-    """The mean size of the part of each column, the largest first."""
-    sizes = np.abs(found.parts).mean(0).tolist()
+    """The mean size of the part of each column, the largest first; all steps of one are a part."""
+    parts = found.parts if found.parts.ndim == 2 else found.parts.sum(1)
+    sizes = np.abs(parts).mean(0).tolist()
     return sorted(zip(found.names, sizes, strict=True), key=lambda one: -one[1])

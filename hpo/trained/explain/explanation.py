@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,17 +13,37 @@ from hpo.engine.training.ensemble import metrics_of
 from hpo.engine.training.metrics.classes import calibration_error
 from hpo.engine.training.metrics.temperature import tempered
 from hpo.engine.training.targets.regression import in_own_unit
-from hpo.errors import HpoError
-from hpo.registry import METRICS
-from hpo.spec.marks import with_leaves
-from hpo.spec.words import unknown_name
 from hpo.trained.answers import answer_columns
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.explain.attribution import Attribution, attributed, is_attributable
-from hpo.trained.explain.importance import Importance, columns_of, permutation_importances
-from hpo.trained.explain.judging import Bin, calibration_bins, confusion, row_losses, worst_rows
+from hpo.trained.explain.attribution import attributed, is_attributable
+from hpo.trained.explain.findings import (
+    Explanation,
+    How,
+    Wrong,
+    chosen_metric,
+    row_text,
+    some_places,
+)
+from hpo.trained.explain.forecasts import explained_forecasts
+from hpo.trained.explain.importance import (
+    Importance,
+    columns_of,
+    loss_by,
+    permutation_importances,
+    with_column,
+)
+from hpo.trained.explain.judging import (
+    calibration_bins,
+    calibration_sums,
+    confusion,
+    row_losses,
+    worst_rows,
+)
+from hpo.trained.explain.masks import explained_masks
+from hpo.trained.explain.passages import explained_text
 from hpo.trained.explain.pictures import beside
 from hpo.trained.explain.tokens import WordParts, text_columns, word_parts
+from hpo.trained.kinds.text import language_model
 from hpo.trained.predict import NewData, predictions_of
 
 # Rows whose words are told beside those of the worst ones.
@@ -32,75 +51,32 @@ _FIRST_ROWS = 3
 _LEAST = 1e-12
 
 
-class Wrong(NamedTuple):
-    """A row that is answered badly; `row` counts from 1, `file` is that of an image."""
-
-    row: int
-    file: str | None
-    loss: float
-    truth: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What is known of a model's answers for some rows with targets.
-
-    `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
-    `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
-    `attribution` has the parts of the columns of a table in the answers for `places`, or is None.
-    `pictures` are pixels by the number of the row that they show, of the worst images. `words` are
-    those of texts, in the worst rows and in the first ones.
-    """
-
-    rows: int
-    metrics: Mapping[str, float]
-    metric: str
-    importance: tuple[Importance, ...]
-    worst: tuple[Wrong, ...]
-    classes: tuple[str, ...] = ()
-    confusion: np.ndarray | None = None
-    calibration: tuple[Bin, ...] = ()
-    errors: Mapping[str, float] | None = None
-    attribution: Attribution | None = None
-    places: np.ndarray | None = None
-    pictures: Mapping[int, np.ndarray] = field(default_factory=dict)
-    words: tuple[WordParts, ...] = ()
-
-
-class How(NamedTuple):
-    """How a model is explained: the metric that shuffles make worse, and how often they do.
-
-    `rows` is how many are shuffled at most, and `worst` how many of the worst are told.
-    """
-
-    metric: str = "loss"
-    repeats: int = 10
-    rows: int = 5000
-    worst: int = 10
-    seed: int = 0
-
-
 def explained(
     model: Answering, new: NewData, how: How, watch: Callable[[int], None] = lambda _: None
 ) -> Explanation:
-    """Explain a model by rows with targets; `watch` gets the number of columns that are done.
+    """Explain a model by examples with targets; `watch` gets the number of columns that are done.
 
     Raises:
         HpoError: for a metric that the model does not have.
     """
+    if model.series is not None:
+        return explained_forecasts(model, model.series, new, how, watch)
+    if model.description.task == "language":
+        return explained_text(language_model(model, model.folder), new, how)
+    if model.description.task == "segmentation":
+        return explained_masks(model, new, how)
     source, told = new.source, model.description
     predictions, split = predictions_of(model, source), model.judged(source)
     metrics = metrics_of(predictions, model.training, model.data, split, model.thresholds)
-    _check_metric(how.metric, metrics)
+    metric = chosen_metric(how, "loss", metrics)
     chances = tempered(predictions, model.temperature) if told.classes else predictions
     y = in_own_unit(split.y, model.data)
     answers = answer_columns(predictions, told, model.thresholds, model.temperature)
     found = Explanation(
         len(source),
         metrics,
-        how.metric,
-        _importance(model, source, how, watch),
+        metric,
+        _importance(model, source, metric, how, watch),
         _worst(model, new, how.worst, chances, y, answers),
     )
     classes = _found(told.classes, answers)
@@ -115,7 +91,7 @@ def explained(
         found,
         classes=told.classes,
         confusion=confusion(y, classes, len(told.classes)),
-        calibration=tuple(calibration_bins(chances, y)),
+        calibration=tuple(calibration_bins(calibration_sums(chances, y))),
         errors={name: calibration_error(one, y, split.row_weight) for name, one in kinds.items()},
     )
 
@@ -132,12 +108,12 @@ def _attributed(
 ) -> Explanation:
     """The explanation with the parts of columns, or with pictures of the worst images."""
     columns = columns_of(model.description.features)
-    places = _some(len(source), how)
+    places = some_places(len(source), how)
     usual = source.take(places)
     if columns:
         parts = attributed(model, usual, usual, classes[places], columns)
         return replace(found, attribution=parts, places=places)
-    rows = [one.row for one in found.worst]
+    rows = [one.row for one in found.worst] if how.has_pictures else []
     if not rows or source.x.dtype != np.uint8 or source.x.ndim != 4:
         return found
     at = np.array(rows) - 1
@@ -171,42 +147,22 @@ def _words(
     return tuple(word_parts(source, [*rows], columns, answers))
 
 
-def _some(count: int, how: How) -> np.ndarray:
-    """The places of some rows, in order; of all, where there are not too many."""
-    if count <= how.rows:
-        return np.arange(count)
-    rng = np.random.default_rng(how.seed)
-    return np.sort(rng.choice(count, how.rows, replace=False))
-
-
-def _check_metric(name: str, metrics: Mapping[str, float]) -> None:
-    """Refuse a metric that the answers do not have.
-
-    Raises:
-        HpoError: with the metrics that there are.
-    """
-    if name not in metrics:
-        raise HpoError(f"--metric: {unknown_name(name, metrics)}")
-
-
 def _importance(
-    model: Answering, source: Source, how: How, watch: Callable[[int], None]
+    model: Answering, source: Source, metric: str, how: How, watch: Callable[[int], None]
 ) -> tuple[Importance, ...]:
     """The importance of the columns, by some of the rows where there are many."""
     columns = columns_of(model.description.features)
     if not columns:
         return ()
-    some = source.take(_some(len(source), how))
-    names = tuple(name for name in model.training.train.metrics if name == how.metric)
-    alone = with_leaves(model.training, {"train.metrics": names})
-    split = model.judged(some)
-    sign = 1 if METRICS[how.metric].direction == "minimize" else -1
+    some = source.take(some_places(len(source), how))
+    loss = loss_by(metric, model, model.judged(some))
 
-    def loss_of(shuffled: Source) -> float:
-        found = predictions_of(model, shuffled)
-        return sign * metrics_of(found, alone, model.data, split, model.thresholds)[how.metric]
+    def loss_of(name: str | None, order: np.ndarray) -> float:
+        shuffled = some if name is None else with_column(some, columns[name], some, order)
+        return loss(predictions_of(model, shuffled))
 
-    return tuple(permutation_importances(columns, some, loss_of, how.repeats, how.seed, watch))
+    names, count = [*columns], len(some)
+    return tuple(permutation_importances(names, count, loss_of, how.repeats, how.seed, watch))
 
 
 def _worst(
@@ -227,13 +183,8 @@ def _worst(
             int(place) + 1,
             str(new.beside[FILE][place]) if FILE in new.beside else None,
             float(losses[place]),
-            _text(np.atleast_1d(truth[place])),
-            _text([answers[name][place] for name in names]),
+            row_text(np.atleast_1d(truth[place])),
+            row_text([answers[name][place] for name in names]),
         )
         for place in worst_rows(losses, count)
     )
-
-
-def _text(values: Iterable[Any]) -> str:
-    """Classes or values of one row, as people read them."""
-    return ", ".join(one if isinstance(one, str) else f"{one:.6g}" for one in values)

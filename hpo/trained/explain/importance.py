@@ -5,14 +5,19 @@ Source: Breiman 2001, "Random Forests" (Machine Learning 45), Section 10, as sci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from hpo.data.dataset import Split
 from hpo.data.source import Source
 from hpo.data.transforms.features import Features
+from hpo.engine.training.ensemble import metrics_of
+from hpo.registry import METRICS
+from hpo.spec.marks import with_leaves
+from hpo.trained.ensembles.ensemble import Answering
 
 _SHARE = 0.95  # of the intervals
 
@@ -52,42 +57,56 @@ def columns_of(features: Features) -> dict[str, Columns]:
     return found
 
 
-def permuted(source: Source, column: Columns, order: np.ndarray) -> Source:
-    """The examples with one column in another order."""
+def with_column(source: Source, column: Columns, other: Source, rows: np.ndarray) -> Source:
+    """The examples with one column as these rows of another source have it."""
     x, categories = source.x, source.categories
     if column.numbers:
         x = x.copy()
-        x[:, column.numbers] = source.x[order][:, column.numbers]
-    if column.texts and categories is not None:
+        x[:, column.numbers] = other.x[rows][:, column.numbers]
+    if column.texts and categories is not None and other.categories is not None:
         categories = categories.copy()
-        categories[:, column.texts] = categories[order][:, column.texts]
+        categories[:, column.texts] = other.categories[rows][:, column.texts]
     return replace(source, x=x, categories=categories)
 
 
+def loss_by(metric: str, model: Answering, split: Split) -> Callable[[np.ndarray], float]:
+    """The function from predictions for the rows of a split to a metric, of which less is better.
+
+    One of which more is better has the other sign.
+    """
+    names = tuple(name for name in model.training.train.metrics if name == metric)
+    alone = with_leaves(model.training, {"train.metrics": names})
+    sign = 1 if METRICS[metric].direction == "minimize" else -1
+    return lambda found: (
+        sign * metrics_of(found, alone, model.data, split, model.thresholds)[metric]
+    )
+
+
 def permutation_importances(
-    columns: Mapping[str, Columns],
-    source: Source,
-    loss_of: Callable[[Source], float],
+    names: Sequence[str],
+    count: int,
+    loss_of: Callable[[str | None, np.ndarray], float],
     repeats: int,
     seed: int,
     watch: Callable[[int], None] = lambda _: None,
 ) -> list[Importance]:
-    """The importance of each column, the most important one first; `loss_of` is better if smaller.
+    """The importance of each column, the most important one first.
 
+    `loss_of` is the loss with a column, or with none, as `count` examples in another order have it.
     The shuffles are those of scikit-learn's `permutation_importance` with this seed. `watch` gets
     the number of columns that are done.
     """
-    usual = loss_of(source)
+    usual = loss_of(None, np.arange(count))
     # Every column is shuffled alike, as in scikit-learn.
     own = np.random.RandomState(seed).randint(np.iinfo(np.int32).max + 1)
     found = []
-    for done, (name, column) in enumerate(columns.items(), start=1):
-        rng, shuffle = np.random.RandomState(own), np.arange(len(source))
-        order, rises = np.arange(len(source)), []
+    for done, name in enumerate(names, start=1):
+        rng, shuffle = np.random.RandomState(own), np.arange(count)
+        order, rises = np.arange(count), []
         for _ in range(repeats):
             rng.shuffle(shuffle)
             order = order[shuffle]
-            rises.append(loss_of(permuted(source, column, order)) - usual)
+            rises.append(loss_of(name, order) - usual)
         found.append(Importance(name, *interval(rises)))
         watch(done)
     return sorted(found, key=lambda one: -one.mean)

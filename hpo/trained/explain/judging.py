@@ -27,20 +27,56 @@ def confusion(y: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
     return counts.reshape(classes, classes)
 
 
-def calibration_bins(chances: np.ndarray, y: np.ndarray) -> list[Bin]:
-    """The bins of the calibration error that hold rows, from chances `[N, K]`."""
+def overlaps(counts: np.ndarray) -> np.ndarray:
+    """The intersection over union of each class, `[K]`, from a confusion of pixels.
+
+    NaN for a class that is neither there nor found.
+    """
+    both, either = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
+    found: np.ndarray = np.full(len(counts), np.nan)
+    np.divide(both, either, out=found, where=either > 0)
+    return found
+
+
+def calibration_sums(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """From chances `[N, K]`: the rows of each bin of the calibration error, the sum of their
+    likeliest chances, and how many of these are right, float64 `[3, bins]`.
+
+    Sums of several pieces of many rows add up.
+    """
     likeliest, is_right = chances.max(1), chances.argmax(1) == y
     places = np.searchsorted(np.arange(1, BINS) / BINS, likeliest, side="left")
+    return np.stack(
+        [np.bincount(places, one, minlength=BINS) for one in (None, likeliest, is_right)]
+    )
+
+
+def calibration_bins(sums: np.ndarray) -> list[Bin]:
+    """The bins that hold rows."""
     return [
         Bin(
             place / BINS,
             (place + 1) / BINS,
-            int((places == place).sum()),
-            float(likeliest[places == place].mean()),
-            float(is_right[places == place].mean()),
+            int(rows),
+            float(chance / rows),
+            float(right / rows),
         )
-        for place in np.unique(places)
+        for place, (rows, chance, right) in enumerate(sums.T)
+        if rows
     ]
+
+
+def error_of_sums(sums: np.ndarray) -> float:
+    """The calibration error of all rows; see `calibration_error`."""
+    rows, chances, right = sums
+    return float(np.abs(chances - right).sum() / rows.sum())
+
+
+def position_losses(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The cross-entropy in nats of each position, `[...]`, from chances `[..., K]`."""
+    own = np.take_along_axis(chances, y[..., None].astype(np.int64), axis=-1)[..., 0]
+    found: np.ndarray = -np.log(np.maximum(own, _LEAST))
+    return found
 
 
 def row_losses(task: str, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -50,7 +86,7 @@ def row_losses(task: str, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     found: np.ndarray
     if task == "classification":
-        found = -np.log(np.maximum(predictions[np.arange(len(y)), y], _LEAST))
+        found = position_losses(predictions, y)
     elif task == "multilabel":
         right = np.where(y > 0.5, predictions, 1 - predictions)
         found = -np.log(np.maximum(right, _LEAST)).sum(1)

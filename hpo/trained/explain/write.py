@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hpo.errors import HpoError
-from hpo.trained.explain.explanation import Explanation
+from hpo.trained.explain.attribution import Attribution
+from hpo.trained.explain.findings import Explanation
 from hpo.trained.explain.pictures import write_picture
 
+# The heads of a table, and its lines.
+_Table: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
+_NAMES = (
+    "importance",
+    "attributions",
+    "words",
+    "worst",
+    "windows",
+    "confusion",
+    "iou",
+    "calibration",
+    "passages",
+    "tokens",
+)
 JSON_FILE = "explanation.json"
 
 
@@ -45,32 +61,10 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
     Raises:
         HpoError: if one cannot be written.
     """
-    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
-        "importance": (("column", "mean", "low", "high"), found.importance),
-        "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
-        "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
-    }
-    tables["words"] = (
-        ("row", "column", "word", "part"),
-        [
-            (one.row, one.column, word, part)
-            for one in found.words
-            for word, part in zip(one.words, one.parts, strict=True)
-        ],
-    )
-    if found.confusion is not None:
-        counts = zip(found.classes, found.confusion.tolist(), strict=True)
-        tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])
-    if found.attribution is not None and found.places is not None:
-        parts, rises = found.attribution.parts, found.attribution.rises
-        rows = zip((found.places + 1).tolist(), rises.tolist(), parts.tolist(), strict=True)
-        tables["attributions"] = (
-            ("row", "rise", *found.attribution.names),
-            [(row, rise, *own) for row, rise, own in rows],
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, (heads, lines) in tables.items():
+        _remove_earlier(folder)
+        for name, (heads, lines) in _tables(found).items():
             if not (lines := [*lines]):
                 continue
             with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
@@ -92,3 +86,82 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
             f"-o {folder}: cannot be written ({error.strerror}): give another."
         ) from None
     return ""
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the tables and pictures of an explanation that is replaced, which may be others."""
+    if (folder / JSON_FILE).is_file():
+        tables = [folder / f"{name}.csv" for name in _NAMES]
+        for file in (*tables, *folder.glob("pictures/row-*.png")):
+            file.unlink(missing_ok=True)
+
+
+def _tables(found: Explanation) -> dict[str, _Table]:
+    """The tables by the names of their files; those without lines are not written."""
+    tables: dict[str, _Table] = {
+        "importance": (("column", "mean", "low", "high"), found.importance),
+        "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
+        "tokens": (("token", "times", "wrong", "loss", "instead"), found.tokens),
+        "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
+    }
+    tables["words"] = (
+        ("row", "column", "word", "part"),
+        [
+            (one.row, one.column, word, part)
+            for one in found.words
+            for word, part in zip(one.words, one.parts, strict=True)
+        ],
+    )
+    tables["passages"] = (
+        ("row", "mean", "place", "token", "loss", "answer"),
+        [
+            (one.row, one.loss, place, *values)
+            for one in found.passages
+            for place, values in enumerate(
+                zip(one.tokens, one.losses, one.answers, strict=True), start=1
+            )
+        ],
+    )
+    if found.confusion is not None:
+        counts = zip(found.classes, found.confusion.tolist(), strict=True)
+        tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])
+    if found.overlaps:
+        shares = [
+            (name, "" if math.isnan(share) else share)
+            for name, share in zip(found.classes, found.overlaps, strict=True)
+        ]
+        tables["iou"] = (("class", "iou"), shares)
+    if found.windows:
+        tables["windows"] = (
+            ("row", "time", "error", "ahead", "truth", "forecast"),
+            [
+                (one.row, one.time, one.error, ahead, *values)
+                for one in found.windows
+                for ahead, values in enumerate(zip(one.truth, one.forecast, strict=True), start=1)
+            ],
+        )
+    if found.windows and found.attribution is not None:
+        tables["attributions"] = _step_parts(found, found.attribution)
+    elif found.attribution is not None and found.places is not None:
+        parts, rises = found.attribution.parts, found.attribution.rises
+        rows = zip((found.places + 1).tolist(), rises.tolist(), parts.tolist(), strict=True)
+        tables["attributions"] = (
+            ("row", "rise", *found.attribution.names),
+            [(row, rise, *own) for row, rise, own in rows],
+        )
+    return tables
+
+
+def _step_parts(found: Explanation, attribution: Attribution) -> _Table:
+    """A line for each step of the worst windows, which counts back from -1, the last one."""
+    length = attribution.parts.shape[1]
+    return (
+        ("row", "time", "rise", "step", *attribution.names),
+        [
+            (window.row, window.time, rise, step - length, *parts[step].tolist())
+            for window, rise, parts in zip(
+                found.windows, attribution.rises.tolist(), attribution.parts, strict=True
+            )
+            for step in range(length)
+        ],
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +20,10 @@ from hpo.engine.training.metrics.temperature import tempered
 from hpo.errors import DataError, ExportError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile, TextFile
 from hpo.trained.answers import answer_names
-from hpo.trained.ensembles.ensemble import Answering, Ensemble, block_rows, models_of
+from hpo.trained.ensembles.ensemble import Answering, block_rows, models_of
 from hpo.trained.exported import standalone
 from hpo.trained.exported.comparing import Metrics, compared
 from hpo.trained.exported.precision import Precision
-from hpo.trained.exported.slim import slimmed, units_of
 from hpo.trained.kinds.series import forecast_names
 from hpo.trained.kinds.text import language_model, text_in, token_bytes
 from hpo.trained.model import Model, data_of_training
@@ -57,8 +55,9 @@ class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
     The metrics are those of the answers of the model and of the export, where rows have targets. So
-    are the hidden units, where those that are cut are left out. Of int8 with the levels of the
-    model, `kept` says what has them, and `rows_apart` counts rows apart by more than rounding.
+    are the hidden units, where some are cut, with the cut ones that `stay`. Of int8 with the levels
+    of the model, `kept` says what has them, and `rows_apart` counts rows apart by more than
+    rounding.
     """
 
     size: int
@@ -154,11 +153,11 @@ def export_onnx(
     Raises:
         HpoError: for a model that cannot be translated, or answers otherwise.
     """
+    from hpo.trained.exported.network import units_left
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
-    slim = _slim(model)
-    data = onnx_model(slim, precision, slim.features_of(source)).SerializeToString()
+    data = onnx_model(model, precision, model.features_of(source)).SerializeToString()
     engine, cells, at_once = session(data), cells_of(source, model), block_rows(model)
 
     def export(rows: slice) -> np.ndarray:
@@ -174,11 +173,10 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    kept = _kept(slim) if precision == "int8" else None
+    kept = _kept(model) if precision == "int8" else None
     apart = None if kept is None else told.rows_apart
-    return Exported(
-        len(data), told.rows, told.difference, told.metrics, _units(model, slim), kept, apart
-    )
+    units = units_left(model)
+    return Exported(len(data), told.rows, told.difference, told.metrics, units, kept, apart)
 
 
 def _kept(model: Answering) -> Kept | None:
@@ -189,13 +187,6 @@ def _kept(model: Answering) -> Kept | None:
     if None in found:
         return None
     return "weights" if "weights" in found else "weights and activations"
-
-
-def _slim(model: Answering) -> Answering:
-    """A model, or each of an ensemble, without the units that are cut."""
-    if isinstance(model, Ensemble):
-        return replace(model, models=tuple(map(slimmed, model.models)))
-    return slimmed(model)
 
 
 def _texts_of(model: Answering) -> dict[str, str]:
@@ -237,11 +228,10 @@ def export_stablehlo(
     """
     from jax import export
 
-    from hpo.trained.exported.network import stablehlo
+    from hpo.trained.exported.network import stablehlo, units_left
 
     check_free(file, set(), is_replaced=is_replaced)
-    slim = _slim(model)
-    data = stablehlo(slim, precision)
+    data = stablehlo(model, precision)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
     x, at_once = model.features_of(source)[0], block_rows(model)
@@ -253,13 +243,7 @@ def export_stablehlo(
 
     told = compared(model, source, answers, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return Exported(len(data), told.rows, told.difference, told.metrics, _units(model, slim))
-
-
-def _units(model: Answering, slim: Answering) -> dict[str, int] | None:
-    """The hidden units of a model and of its export; None where it has them all."""
-    whole, left = (sum(map(units_of, models_of(one))) for one in (model, slim))
-    return None if left == whole else {"model": whole, "export": left}
+    return Exported(len(data), told.rows, told.difference, told.metrics, units_left(model))
 
 
 def schema_of(model: Answering) -> dict[str, Any]:

@@ -46,11 +46,17 @@ def integer_network(model: Model, member: Member) -> Any:
     Raises:
         ExportError: for a model with an operation that has no translation.
     """
-    kernels = kernels_of(model.levels, member.weights)
-    if kernels is None:
+    if kernels_of(model.levels, member.weights) is None:
         return None
+    kernels: dict[Any, Kernel] = {}
+
+    def operators(weights: Any) -> dict[str, Operator]:
+        # Without the units that are cut, a kernel has the same levels.
+        kernels.update(kernels_of(model.levels, weights) or {})
+        return OPERATORS | _operators(kernels)
+
     with named_rounding():
-        found = network(model, member, OPERATORS | _operators(kernels))
+        found = network(model, member, operators)
     return _stored(found, kernels)
 
 

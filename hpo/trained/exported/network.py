@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,11 +15,12 @@ from hpo.engine.models.abstract import is_authored
 from hpo.engine.training.forward import forward
 from hpo.errors import ExportError, HpoError
 from hpo.spec.marks import with_leaves
-from hpo.trained.ensembles.ensemble import Answering, Ensemble
+from hpo.trained.ensembles.ensemble import Answering, Ensemble, models_of
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
-from hpo.trained.exported.precision import Precision, kept_in, kernels_of
-from hpo.trained.exported.translation import Operator, UntranslatedError, translated
+from hpo.trained.exported.precision import Precision, as_used, kept_in, kernels_of
+from hpo.trained.exported.slimming.slim import Network, Units, slimmed, units
+from hpo.trained.exported.translation import BATCH, Operator, UntranslatedError, translated
 from hpo.trained.model import Member, Model
 
 # Convolutions in the form for accelerators are plain ones, which other engines know.
@@ -26,10 +28,8 @@ _PLATFORM = "gpu"
 _STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def outputs_of(
-    model: Model, member: Member, precision: Precision = "float32"
-) -> Callable[[Any], Any]:
-    """The function from a member's features to its outputs, float32, which JAX traces.
+def whole_network(model: Model, member: Member, precision: Precision = "float32") -> Network:
+    """A member's outputs, float32, of its weights and of features, as JAX traces it.
 
     It keeps its weights in a precision. In float16 it computes, too, else in float32.
     """
@@ -38,24 +38,54 @@ def outputs_of(
     program = replace(own, platform=_PLATFORM, template=with_leaves(own.template, plain))
     weights = jax.tree.map(np.asarray, jax.device_get(member.weights))
     kernels = kernels_of(model.levels, weights) if precision == "int8" else None
-    params = kept_in(precision, weights["params"], kernels)
+    weights["params"] = kept_in(precision, weights["params"], kernels)
 
-    def outputs(x: Any) -> Any:
-        state = params(), weights["variables"]
+    def run(weights: Any, x: Any) -> Any:
+        state = as_used(weights["params"]), weights["variables"]
         return forward(program, model.training, *state, {"x": x})[0].astype(jnp.float32)
 
-    return outputs
+    return Network(run, weights)
 
 
-def network(model: Model, member: Member, operators: Mapping[str, Operator] = OPERATORS) -> Any:
+def slim_network(
+    model: Model, member: Member, precision: Precision = "float32", rows: Any = BATCH
+) -> Network:
+    """The same for this number of rows, without the units that are cut."""
+    told = model.description
+    example = jax.ShapeDtypeStruct((rows, *told.shape), np.dtype(told.type))
+    return slimmed(whole_network(model, member, precision), example)
+
+
+def units_left(model: Answering) -> dict[str, int] | None:
+    """The hidden units of a model and of its export; None where no unit is cut.
+
+    Those that `stay` are in the export although they are cut.
+    """
+    found = []
+    for one in models_of(model):
+        for member in one.members:
+            whole, slim = whole_network(one, member), slim_network(one, member)
+            found.append(units(whole.weights, slim.weights))
+    total = Units(*map(sum, zip(*found, strict=True)))
+    return None if total.model == total.export and not total.stay else total._asdict()
+
+
+def network(
+    model: Model,
+    member: Member,
+    operators: Callable[[Any], Mapping[str, Operator]] = lambda weights: OPERATORS,
+) -> Any:
     """The outputs of a member for its features as an ONNX model with one input, of any batch.
+
+    Units that are cut are left out. The operators may depend on the weights that are left.
 
     Raises:
         ExportError: for a model with an operation that has no translation.
     """
     shape, kind = model.description.shape, model.description.type
     try:
-        return translated(outputs_of(model, member), shape, kind, operators)
+        slim = slim_network(model, member)
+        return translated(slim.outputs, shape, kind, operators(slim.weights))
     except UntranslatedError as error:
         raise _untranslated(model, "onnx", error) from None
 
@@ -63,7 +93,7 @@ def network(model: Model, member: Member, operators: Mapping[str, Operator] = OP
 def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
     """The answers of a model for encoded numbers as the bytes of `jax.export`, of any batch.
 
-    Its weights are kept in a precision: see `outputs_of`.
+    Its weights are kept in a precision: see `whole_network`.
 
     Raises:
         ExportError: for members that encode their inputs each in its own way, or a model whose
@@ -80,11 +110,10 @@ def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
     from jax import export
 
     told = model.description
-    outputs = [outputs_of(model, member, precision) for member in model.members]
     (batch,) = export.symbolic_shape("batch")
     example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
 
-    def answering(x: Any) -> Any:
+    def answering(outputs: Any, x: Any) -> Any:
         if len(outputs) == 1:
             return answers_of(outputs[0](x), model.data, model.temperature)
         answers = [answers_of(one(x), model.data, 1.0) for one in outputs]
@@ -99,7 +128,9 @@ def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
         )
 
     try:
-        exported = export.export(jax.jit(answering), platforms=_STABLEHLO_PLATFORMS)(example)
+        slim = [slim_network(model, one, precision, batch).outputs for one in model.members]
+        run = jax.jit(partial(answering, slim))
+        exported = export.export(run, platforms=_STABLEHLO_PLATFORMS)(example)
     except (TypeError, ValueError, NotImplementedError, HpoError) as error:
         raise _untranslated(model, "stablehlo", error) from None
     return bytes(exported.serialize())

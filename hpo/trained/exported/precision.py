@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -162,16 +162,14 @@ def in_whole_numbers(array: np.ndarray, bits: int, *, by_channel: bool) -> Kerne
     return None
 
 
-def kept_in(
-    precision: Precision, weights: Any, kernels: Kernels | None = None
-) -> Callable[[], Any]:
-    """The function that gives weights as a program of JAX uses them, and keeps them in few bits.
+def kept_in(precision: Precision, weights: Any, kernels: Kernels | None = None) -> Any:
+    """Weights in few bits, which a program of JAX reads by `as_used`.
 
-    It is called while JAX traces. In int8, kernels are whole numbers times a scale of each unit,
-    and float32 as used. Those of `kernels` are whole numbers already.
+    In int8, kernels are whole numbers times a scale of each unit, and float32 as used. Those of
+    `kernels` are whole numbers already.
     """
     if precision == "float32":
-        return lambda: weights
+        return weights
 
     def kept(path: Any, array: np.ndarray) -> Any:
         if precision == "float16":
@@ -180,14 +178,18 @@ def kept_in(
             return array
         return (kernels or {}).get(key_of(array)) or _nearest(array)
 
-    held = jax.tree_util.tree_map_with_path(kept, weights)
+    return jax.tree_util.tree_map_with_path(kept, weights)
+
+
+def as_used(weights: Any) -> Any:
+    """What `kept_in` gives as a program computes with it; called while JAX traces."""
 
     def used(one: Any) -> Any:
         if isinstance(one, Kernel):
             return jnp.asarray(one.numbers).astype(jnp.float32) * one.scale
         return one
 
-    return lambda: jax.tree.map(used, held, is_leaf=lambda one: isinstance(one, Kernel))
+    return jax.tree.map(used, weights, is_leaf=lambda one: isinstance(one, Kernel))
 
 
 def _nearest(kernel: np.ndarray) -> Kernel:

@@ -1,6 +1,6 @@
 """Translates a function of JAX into nodes of an ONNX graph, operation by operation.
 
-The function is traced for a batch of `_BATCH` rows, a prime number that no other axis has. Every
+The function is traced for a batch of `BATCH` rows, a prime number that no other axis has. Every
 size that it divides is the batch's, and stays open in the graph.
 """
 
@@ -15,7 +15,7 @@ from jax.extend import core
 
 from hpo.trained.exported.graph import Graph
 
-_BATCH = 10_007
+BATCH = 10_007
 # An operation's equation and the names of its inputs, to the names of its outputs.
 Operator = Callable[["Translation", Any, list[str]], list[str]]
 
@@ -53,7 +53,7 @@ class Translation:
                 return self._constant(np.asarray(atom.val, aval.dtype))
             return values[atom]
 
-        for equation in _read(jaxpr):
+        for equation in read_equations(jaxpr):
             name = equation.primitive.name
             operator = self._operators.get(name)
             if operator is None:
@@ -87,7 +87,7 @@ class Translation:
             return self.graph.constant(sizes, np.int64)
         parts = []
         for size in sizes:
-            part = self.graph.constant([size // _BATCH if is_batch(size) else size], np.int64)
+            part = self.graph.constant([size // BATCH if is_batch(size) else size], np.int64)
             parts.append(self.graph.add("Mul", self._batch, part) if is_batch(size) else part)
         return self.graph.add("Concat", *parts, axis=0)
 
@@ -97,7 +97,7 @@ class Translation:
         return self.graph.constant(array)
 
 
-def _read(jaxpr: Any) -> list[Any]:
+def read_equations(jaxpr: Any) -> list[Any]:
     """The equations from which the outputs follow; random numbers that nothing reads are none."""
     read, found = {one for one in jaxpr.outvars if isinstance(one, core.Var)}, []
     for equation in reversed(jaxpr.eqns):
@@ -109,7 +109,7 @@ def _read(jaxpr: Any) -> list[Any]:
 
 def is_batch(size: int) -> bool:
     """Whether an axis of this size is the batch, or a multiple of it."""
-    return size > 0 and size % _BATCH == 0
+    return size > 0 and size % BATCH == 0
 
 
 def translated(
@@ -123,14 +123,14 @@ def translated(
     Raises:
         UntranslatedError: for an operation without a translation.
     """
-    example = jax.ShapeDtypeStruct((_BATCH, *shape), np.dtype(kind))
+    example = jax.ShapeDtypeStruct((BATCH, *shape), np.dtype(kind))
     traced: Any = jax.make_jaxpr(function)(example)
     graph = Graph()
     x = graph.input("x", kind, shape)
     translation = Translation(graph, x, operators)
     (found,) = translation.run(traced.jaxpr, traced.consts, [x])
     (outputs,) = traced.out_avals
-    if outputs.shape[:1] != (_BATCH,):
+    if outputs.shape[:1] != (BATCH,):
         raise UntranslatedError("its outputs have no axis for the rows")
     graph.output(translation.whole(found), "outputs", outputs.dtype, outputs.shape[1:])
     return graph.model()

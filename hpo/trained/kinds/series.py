@@ -58,7 +58,7 @@ def pasts(source: Source, transform: FittedTransform, series: TableFile) -> np.n
     """The window that ends at each row, float32 `[N, window, columns]`; it takes no memory."""
     assert series.window is not None
     count = len(source) - series.window + 1
-    return Part("x", 0, series.window).view(_values(source, transform), 0, 1, count)
+    return Part("x", 0, series.window).view(values_of_rows(source, transform), 0, 1, count)
 
 
 def judged(
@@ -70,7 +70,7 @@ def judged(
         DataError: if there is none.
     """
     assert series.window is not None
-    values, horizon = _values(source, transform), series.horizon
+    values, horizon = values_of_rows(source, transform), series.horizon
     count = len(source) - series.window - horizon + 1
     if count < 1:
         raise DataError(
@@ -88,6 +88,7 @@ def forecast_names(series: TableFile) -> tuple[str, ...]:
     return (target,) if series.horizon == 1 else tuple(f"{target}_{step}" for step in ahead)
 
 
-def _values(source: Source, transform: FittedTransform) -> np.ndarray:
+def values_of_rows(source: Source, transform: FittedTransform) -> np.ndarray:
+    """The features of each row, and after them its standardised target, float32 `[N, F]`."""
     x, y = transform.apply(source), transform.apply_target(source)
     return np.concatenate([x, y[:, None]], axis=1)

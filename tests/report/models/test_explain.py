@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hpo.report.models.explain import as_json, explain_view
 from hpo.trained.explain.attribution import Attribution
-from hpo.trained.explain.explanation import Explanation, Wrong
+from hpo.trained.explain.findings import BadToken, Explanation, Passage, Window, Wrong
 from hpo.trained.explain.importance import Importance
 from hpo.trained.explain.judging import Bin
 from hpo.trained.explain.tokens import WordParts
@@ -69,6 +69,49 @@ def test_the_parts_of_columns_are_told_by_their_mean_size() -> None:
     assert plain == {"sizes": {"city": 2.0, "age": 1.0}, "gap": 0.0}
 
 
+def test_forecasts_have_steps_and_the_worst_windows() -> None:
+    parts = np.array([[[1.0, -3.0], [1.0, 0.0], [3.0, 0.0]]])
+    found = Explanation(
+        9,
+        {"rmse": 2.0},
+        "rmse",
+        (),
+        (),
+        attribution=Attribution(("heat", "power"), parts, np.array([2.0])),
+        windows=(Window(5, "2024-01-05", 1.5, (1.0, 2.0), (2.5, 3.5)),),
+        noun="window",
+    )
+    assert shown(found) == [
+        "model  9 windows: rmse 2.0000",
+        "",
+        "  column, its mean part in the worst windows, and those of its steps (gap",
+        "  0.0000)",
+        "  heat   5.0000  \u2581\u2581\u2588",
+        "  power  3.0000  \u2588\u2581\u2581",
+        "",
+        "  the worst windows: values 1 and 2 of 2 after a time",
+        "  after       truth  forecast  mean error",
+        "  2024-01-05  1, 2   2.5, 3.5  1.5000",
+    ]
+    plain = as_json(found)
+    assert plain["attribution"]["steps"] == {"heat": [1.0, 1.0, 3.0], "power": [3.0, 0.0, 0.0]}
+    assert plain["windows"] == [
+        {
+            "row": 5,
+            "time": "2024-01-05",
+            "error": 1.5,
+            "truth": (1.0, 2.0),
+            "forecast": (2.5, 3.5),
+        }
+    ]
+    long = found.windows[0]._replace(truth=(1.0,) * 24, forecast=(1.0,) * 24)
+    assert "  the worst windows: values 1, 9, 16 and 24 of 24 after a time" in shown(
+        replace(found, windows=(long,))
+    )
+    one = found.windows[0]._replace(truth=(1.0,), forecast=(2.0,))
+    assert "  the worst windows: the value after a time" in shown(replace(found, windows=(one,)))
+
+
 def test_the_words_that_matter_most_stand_beside_their_rows() -> None:
     told = WordParts(3, "note", ("a", "great", "soup"), (0.125, 2.0, -0.5))
     found = replace(FOUND, words=(told,))
@@ -84,6 +127,68 @@ def test_the_words_that_matter_most_stand_beside_their_rows() -> None:
             "words": ("a", "great", "soup"),
             "parts": [0.125, 2.0, -0.5],
         }
+    ]
+
+
+def test_masks_have_overlaps_of_pixels_and_the_worst_images() -> None:
+    found = replace(
+        FOUND,
+        importance=(),
+        worst=(Wrong(2, None, 1.5, "no 75%, yes 25%", "no 100%"),),
+        overlaps=(0.75, 0.5),
+        noun="image",
+        judged="pixel",
+    )
+    lines = shown(replace(found, errors=None))
+    assert lines[2:] == [
+        "  class, and the pixels that got each answer",
+        "       no  yes",
+        "  no   18  2",
+        "  yes  1   19",
+        "",
+        "  class, and its intersection over union",
+        "  yes  0.5000  \u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501\u2501",
+        "  no   0.7500  " + "\u2501" * 15,
+        "",
+        "  the worst images",
+        "  image  truth            answer   loss",
+        "  2      no 75%, yes 25%  no 100%  1.5000",
+    ]
+    assert as_json(found)["iou"] == {"no": 0.75, "yes": 0.5}
+    unknown = replace(found, overlaps=(0.75, float("nan")))
+    assert [one for one in shown(unknown) if one.startswith("  yes  -")] == ["  yes  -"]
+    assert as_json(unknown)["iou"] == {"no": 0.75, "yes": None}
+
+
+def test_texts_have_the_worst_passages_and_tokens() -> None:
+    found = Explanation(
+        3,
+        {"loss": 2.0},
+        "loss",
+        (),
+        (),
+        passages=(
+            Passage(2, 1.5, ("a", "\n", "", " cat"), (0.5, 1.0, 4.0, 0.5), ("a", "b", "", "\n")),
+        ),
+        tokens=(BadToken("\n", 12, 7, 2.5, " cat"),),
+        noun="passage",
+        judged="token",
+    )
+    assert shown(found) == [
+        "model  3 passages: loss 2.0000",
+        "",
+        "  the worst passages, by the mean loss of a token in nats",
+        "  passage  loss    begins with  largest losses",
+        "  2        1.5000  'a\\n cat'    unknown 4, '\\n' 1, 'a' 0.5",
+        "",
+        "  the tokens that are answered badly most often",
+        "  token  wrong    mostly answered  mean loss",
+        "  '\\n'   7 of 12  ' cat'           2.5000",
+    ]
+    plain = as_json(found)
+    assert plain["passages"][0]["losses"] == (0.5, 1.0, 4.0, 0.5)
+    assert plain["tokens"] == [
+        {"token": "\n", "times": 12, "wrong": 7, "loss": 2.5, "instead": " cat"}
     ]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 import hpo
 from hpo.errors import HpoError
-from hpo.trained.explain.explanation import How, explained
+from hpo.trained.explain.explanation import explained
+from hpo.trained.explain.findings import How
 from hpo.trained.explain.rows import rows_to_explain
 from hpo.trained.model import load_model
 from tests.study.whole import Studies

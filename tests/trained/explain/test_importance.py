@@ -14,8 +14,9 @@ from sklearn.metrics import log_loss
 
 from hpo.data.source import Source
 from hpo.data.transforms.features import Features, NumberColumn, TextColumn
-from hpo.trained.explain.explanation import How, explained
-from hpo.trained.explain.importance import columns_of, interval, permuted
+from hpo.trained.explain.explanation import explained
+from hpo.trained.explain.findings import How
+from hpo.trained.explain.importance import columns_of, interval, with_column
 from hpo.trained.model import Model, load_model
 from hpo.trained.predict import read_new
 
@@ -70,10 +71,10 @@ def test_the_parts_of_a_column_move_together() -> None:
         target="",
         categories=np.array([[0], [-1]], np.int32),
     )
-    moved = permuted(source, columns["when"], np.array([1, 0]))
+    moved = with_column(source, columns["when"], source, np.array([1, 0]))
     assert moved.x.tolist() == [[4, 2, 6], [1, 5, 3]]
     assert moved.categories is source.categories
-    moved = permuted(source, columns["city"], np.array([1, 0]))
+    moved = with_column(source, columns["city"], source, np.array([1, 0]))
     assert moved.categories is not None
     assert moved.categories.tolist() == [[-1], [0]]
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, jaccard_score
 
 from hpo.engine.training.metrics.classes import calibration_error
-from hpo.trained.explain.judging import calibration_bins, confusion, row_losses, worst_rows
+from hpo.trained.explain.judging import (
+    calibration_bins,
+    calibration_sums,
+    confusion,
+    error_of_sums,
+    overlaps,
+    position_losses,
+    row_losses,
+    worst_rows,
+)
 
 RNG = np.random.default_rng(0)
 CHANCES = RNG.dirichlet(np.ones(3), 200)
@@ -21,13 +30,27 @@ def test_the_confusion_is_that_of_scikit_learn() -> None:
 
 
 def test_the_bins_are_those_of_scikit_learn_and_give_the_calibration_error() -> None:
-    bins = calibration_bins(CHANCES, Y)
+    sums = calibration_sums(CHANCES[:90], Y[:90]) + calibration_sums(CHANCES[90:], Y[90:])
+    bins = calibration_bins(sums)
+    assert error_of_sums(sums) == pytest.approx(calibration_error(CHANCES, Y, None))
     right, chance = calibration_curve(CHANCES.argmax(1) == Y, CHANCES.max(1), n_bins=15)
     np.testing.assert_allclose([one.accuracy for one in bins], right)
     np.testing.assert_allclose([one.chance for one in bins], chance)
     gaps = sum(one.rows * abs(one.chance - one.accuracy) for one in bins)
     assert gaps / 200 == pytest.approx(calibration_error(CHANCES, Y, None))
     assert sum(one.rows for one in bins) == 200
+
+
+def test_overlaps_are_those_of_scikit_learn_and_unknown_for_a_class_without_pixels() -> None:
+    found = overlaps(confusion(Y, CHANCES.argmax(1), 4))
+    np.testing.assert_allclose(found[:3], jaccard_score(Y, CHANCES.argmax(1), average=None))
+    assert np.isnan(found[3])
+
+
+def test_losses_of_positions_by_hand() -> None:
+    chances = np.array([[[0.5, 0.5], [0.25, 0.75]]])
+    found = position_losses(chances, np.array([[1, 0]]))
+    np.testing.assert_allclose(found, [[np.log(2), np.log(4)]])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hpo.data.source import Source
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import split
 from hpo.engine.training.compression.inputs import without_added
+from hpo.engine.training.compression.packing import leaves
 from hpo.spec.load import load_document
 from hpo.trained.description import Description
 from hpo.trained.model import Member, Model
+from hpo.trained.packed import with_arrays
 
 RNG = np.random.default_rng(0)
 _WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
@@ -120,3 +123,27 @@ def _draw(leaf: Any) -> np.ndarray:
     if not np.issubdtype(leaf.dtype, np.floating):
         return np.zeros(leaf.shape, leaf.dtype)
     return RNG.normal(0, 0.1, leaf.shape).astype(leaf.dtype)
+
+
+def with_cut(model: Model, units: dict[str, list[int]], **changed: Any) -> Model:
+    """A model of which units read nothing, and other arrays by their names, `__` for each `/`.
+
+    `units` has the places of those of each layer. A norm after it, and a bias, stay as they are.
+    """
+    (member,) = model.members
+    arrays = {name: np.array(one) for name, one in leaves(member.weights)}
+    for layer, places in units.items():
+        arrays[f"params/{layer}/kernel"][..., places] = 0
+    arrays |= {f"params/{name.replace('__', '/')}": one for name, one in changed.items()}
+    weights = with_arrays(member.weights, arrays)
+    return replace(model, members=(member._replace(weights=weights),))
+
+
+def features_for(model: Model, rows: int) -> np.ndarray:
+    """Drawn features of some rows, as a model reads them."""
+    rng, shape = np.random.default_rng(rows), (rows, *model.description.shape)
+    if model.description.type == "int32":
+        return rng.integers(0, model.program.vocabulary, shape).astype(np.int32)
+    x = rng.normal(size=shape).astype(np.float32)
+    x[:, : len(model.program.categories)] = 1
+    return x

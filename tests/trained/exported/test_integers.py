@@ -16,7 +16,7 @@ from hpo.engine.training.compression.quantisation import quantised
 from hpo.errors import ExportError
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.integers import integer_network, levels_kept
-from hpo.trained.exported.network import network, outputs_of
+from hpo.trained.exported.network import network, whole_network
 from hpo.trained.exported.onnx_model import session
 from hpo.trained.exported.precision import in_whole_numbers, kernels_of
 from hpo.trained.exported.standalone import predict
@@ -74,7 +74,7 @@ def test_whole_numbers_give_the_answers_that_the_model_emulates(
     weights = {"name": "integer", "bits": bits, "scales": scales}
     model, member, x = in_bits(tmp_path, kind, spec, weights, bits)
     found = integer_network(model, member)
-    expected = np.asarray(jax.jit(outputs_of(model, member))(x))
+    expected = np.asarray(jax.jit(whole_network(model, member).outputs)(x))
     np.testing.assert_allclose(run(found, x), expected, rtol=1e-5, atol=1e-5)
     names = operators(found)
     assert names.count("MatMulInteger") == (3 if kind == "table" else 2)
@@ -92,7 +92,7 @@ def test_trained_steps_are_multiplied_as_whole_numbers(
 ) -> None:
     model, member, x = in_bits(tmp_path, kind, spec, {"name": "integer"}, bits, "learned")
     found = integer_network(model, member)
-    expected = np.asarray(jax.jit(outputs_of(model, member))(x))
+    expected = np.asarray(jax.jit(whole_network(model, member).outputs)(x))
     np.testing.assert_allclose(run(found, x), expected, rtol=1e-5, atol=1e-5)
     names = operators(found)
     assert names.count("MatMulInteger") == (3 if kind == "table" else 2)
@@ -131,7 +131,7 @@ def test_levels_of_every_kind_are_kept(
 ) -> None:
     model, member, x = in_bits(tmp_path, kind, spec, LEARNED, bits)
     found = integer_network(model, member)
-    expected = np.asarray(jax.jit(outputs_of(model, member))(x))
+    expected = np.asarray(jax.jit(whole_network(model, member).outputs)(x))
     np.testing.assert_allclose(run(found, x), expected, rtol=1e-5, atol=1e-5)
     assert ("MatMulInteger" in operators(found)) == (bits is not None)
 

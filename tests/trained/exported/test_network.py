@@ -14,11 +14,10 @@ from jax import export
 from hpo.errors import HpoError
 from hpo.registry import MODELS
 from hpo.spec.marks import with_leaves
-from hpo.trained.exported.network import network, outputs_of, stablehlo
+from hpo.trained.exported.network import network, stablehlo, whole_network
 from hpo.trained.exported.onnx_model import session
 from hpo.trained.exported.precision import Precision
-from hpo.trained.model import Model
-from tests.trained.exported.drawn import data_of, drawn
+from tests.trained.exported.drawn import data_of, drawn, features_for
 
 # Of each model: what it is, and the kinds of data that it is tried on.
 CASES: list[tuple[dict[str, Any], str]] = [
@@ -42,19 +41,11 @@ ROUNDED: tuple[dict[str, Any], str] = (
 )
 
 
-def _features(model: Model, rows: int) -> np.ndarray:
-    rng, shape = np.random.default_rng(rows), (rows, *model.description.shape)
-    if model.description.type == "int32":
-        return rng.integers(0, model.program.vocabulary, shape).astype(np.int32)
-    x = rng.normal(size=shape).astype(np.float32)
-    x[:, : len(model.program.categories)] = 1
-    return x
-
-
 def test_every_model_is_tried() -> None:
     assert {model["name"] for model, _ in CASES} == MODELS.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spec", "kind"), CASES, ids=lambda one: str(one)[:40])
 def test_the_engine_gives_the_outputs_of_every_model(
     spec: dict[str, Any], kind: str, tmp_path: Path
@@ -62,9 +53,9 @@ def test_the_engine_gives_the_outputs_of_every_model(
     model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec)
     (member,) = model.members
     engine = session(network(model, member).SerializeToString())
-    outputs = outputs_of(model, member)
+    outputs = whole_network(model, member).outputs
     for rows in (1, 7):
-        x = _features(model, rows)
+        x = features_for(model, rows)
         expected = np.asarray(outputs(x))
         (found,) = engine.run(None, {"x": x})
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -82,14 +73,14 @@ def test_the_engine_rounds_by_trained_steps_as_the_model_does(
     weights = jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.full_like(leaf, values.get(path[-1].key, leaf)), member.weights
     )
-    member, x = member._replace(weights=weights), _features(model, 20)
-    expected = np.asarray(outputs_of(model, member)(x))
+    member, x = member._replace(weights=weights), features_for(model, 20)
+    expected = np.asarray(whole_network(model, member).outputs(x))
     (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     other = replace(
         model, training=with_leaves(model.training, {"compression.activations.bits": 8})
     )
-    assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-4
+    assert abs(np.asarray(whole_network(other, member).outputs(x)) - expected).max() > 1e-4
 
 
 @pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])
@@ -103,14 +94,14 @@ def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
     weights = jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.full_like(leaf, ends.get(path[-1].key, leaf)), member.weights
     )
-    member, x = member._replace(weights=weights), _features(model, 20)
-    expected = np.asarray(outputs_of(model, member)(x))
+    member, x = member._replace(weights=weights), features_for(model, 20)
+    expected = np.asarray(whole_network(model, member).outputs(x))
     (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     for leaf, value in (("bits", 8), ("top", 1.0)):
         leaves = {f"compression.activations.{leaf}": value}
         other = replace(model, training=with_leaves(model.training, leaves))
-        assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-4
+        assert abs(np.asarray(whole_network(other, member).outputs(x)) - expected).max() > 1e-4
 
 
 def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
@@ -118,9 +109,9 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
     model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), spec)
     answering = export.deserialize(bytearray(stablehlo(model))).call
     for rows in (1, 7):
-        x = _features(model, rows)
+        x = features_for(model, rows)
         found = np.asarray(answering(x))
-        outputs = np.asarray(outputs_of(model, model.members[0])(x), np.float64)
+        outputs = np.asarray(whole_network(model, model.members[0]).outputs(x), np.float64)
         odds = np.exp(outputs - outputs.max(-1, keepdims=True))
         np.testing.assert_allclose(found, odds / odds.sum(-1, keepdims=True), atol=1e-6)
 

@@ -14,7 +14,13 @@ from hpo.spec.sections.compression.quantisation import Weights
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
 from hpo.trained.exported.onnx_model import session
-from hpo.trained.exported.precision import NoProductError, kept_in, kernels_of, reduced
+from hpo.trained.exported.precision import (
+    NoProductError,
+    as_used,
+    kept_in,
+    kernels_of,
+    reduced,
+)
 from tests.trained.exported.drawn import data_of, drawn
 
 RNG = np.random.default_rng(3)
@@ -113,13 +119,13 @@ def test_networks_of_every_kind_are_reduced(
 def test_a_program_of_jax_keeps_weights_in_the_numbers_of_numpy() -> None:
     bias = RNG.normal(size=4).astype(np.float32)
     weights = {"head": {"kernel": WEIGHTS, "bias": bias}}
-    half = kept_in("float16", weights)()["head"]
+    half = as_used(kept_in("float16", weights))["head"]
     np.testing.assert_array_equal(half["kernel"], WEIGHTS.astype(np.float16))
-    whole = kept_in("int8", weights)()["head"]
+    whole = as_used(kept_in("int8", weights))["head"]
     scale = np.abs(WEIGHTS).max(0) / np.float32(127)
     np.testing.assert_array_equal(whole["kernel"], np.rint(WEIGHTS / scale) * scale)
     np.testing.assert_array_equal(whole["bias"], bias)
-    assert kept_in("float32", weights)() is weights
+    assert as_used(kept_in("float32", weights))["head"]["bias"] is bias
 
 
 def test_a_program_of_jax_keeps_the_levels_of_a_model_to_the_bit() -> None:
@@ -128,5 +134,5 @@ def test_a_program_of_jax_keeps_the_levels_of_a_model_to_the_bit() -> None:
     levels[:, 2] = 0  # a unit that is cut
     params = {"head": {"kernel": levels}}
     kernels = kernels_of(Weights(name="integer", bits=4, scales="channel"), {"params": params})
-    found = kept_in("int8", params, kernels)()["head"]["kernel"]
+    found = as_used(kept_in("int8", params, kernels))["head"]["kernel"]
     np.testing.assert_array_equal(found, levels)

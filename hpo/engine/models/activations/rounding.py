@@ -140,7 +140,7 @@ _NAMED.def_abstract_eval(lambda x, **_: ShapedArray(x.shape, x.dtype))
 
 @contextmanager
 def named_rounding() -> Iterator[None]:
-    """Within this block, JAX traces a rounding as one operation, `in_levels`, that has no value.
+    """Within this block, JAX traces a rounding as one operation, `in_levels`, and runs it alone.
 
     Its parameters are the fields of `Levels`.
     """
@@ -216,6 +216,14 @@ def step_levels(step: float, least: float, bits: int) -> Levels:
         below, most = learned.ends(bits, least < 0)
         unit = learned.used_step(jnp.float32(step), 0.0)
         return Levels(float(unit), float(1 / unit), int(below), int(below + most))
+
+
+def _to_levels(x: Array, unit: float, each: float, zero: int, most: int) -> Array:
+    """Numbers as the nearest of levels, whose fields these are."""
+    return (jnp.clip(jnp.round(x * each) + zero, 0, most) - zero) * unit
+
+
+_NAMED.def_impl(_to_levels)
 
 
 def _named(x: Array, levels: Levels | None) -> Array:

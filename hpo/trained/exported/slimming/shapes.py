@@ -1,0 +1,41 @@
+"""Axes of the values in a function of JAX, and which of them are those of a changed shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpo.trained.exported.translation import is_batch
+
+
+def is_open(size: Any) -> bool:
+    """Whether an axis has the rows of a batch, of which there may be any number."""
+    return not isinstance(size, int) or is_batch(size)
+
+
+def axis_groups(before: Sequence[Any], after: Sequence[Any]) -> list[tuple[list[int], list[int]]]:
+    """The axes of a shape with those that hold the same numbers once it is changed.
+
+    `(4, 6)` as `(4, 2, 3)` has the groups `([0], [0])` and `([1], [1, 2])`.
+    """
+    groups, i, j = [], 0, 0
+    while i < len(before) or j < len(after):
+        from_, to = i, j
+        i, j = min(i + 1, len(before)), min(j + 1, len(after))
+        while (here := _product(before[from_:i])) != (there := _product(after[to:j])):
+            if is_open(here) or is_open(there):  # which is larger may not be known
+                i, j = len(before), len(after)
+                break
+            if (here < there and i < len(before)) or j == len(after):
+                i += 1
+            else:
+                j += 1
+        groups.append(([*range(from_, i)], [*range(to, j)]))
+    return groups
+
+
+def _product(sizes: Sequence[Any]) -> Any:
+    found: Any = 1
+    for size in sizes:
+        found = found * size
+    return found
