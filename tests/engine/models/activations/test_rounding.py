@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
@@ -93,15 +94,19 @@ def test_a_step_and_its_gradient_count_the_own_features_of_a_row_without_padding
 
     def read(added: Any) -> Any:
         with rounding(3, is_training=True, added={"convs/0": added}):
-            return rounder.rounded(jnp.asarray(x), kernel).sum()
+            own = nnx.merge(graph, variables)  # a trace changes no variables of another one
+            found = own.rounded(jnp.asarray(x), kernel).sum()
+            return found, nnx.to_pure_dict(nnx.state(own))
 
-    read(jnp.zeros(1))  # the first batch decides the step
-    step = float(rounder.step[...])
+    graph, variables = nnx.split(rounder)
+    variables = nnx.to_pure_dict(variables)
+    _, variables = read(jnp.zeros(1))  # the first batch decides the step
+    step = float(variables["step"])
     assert step == pytest.approx(2 * np.abs(x).sum() / (3 * 100) / np.sqrt(3), rel=2**-11)
-    assert (float(rounder.least[...]), float(rounder.bits[...])) == (x.min(), 3)
+    assert (variables["least"], variables["bits"]) == (x.min(), 3)
     levels = x.astype(np.float64) / step
     slope = np.where(levels <= -4, -4, np.where(levels >= 3, 3, np.rint(levels) - levels))
-    found = jax.grad(read)(jnp.zeros(1))
+    found = jax.grad(lambda added: read(added)[0])(jnp.zeros(1))
     assert found[0] == pytest.approx(slope.sum() / np.sqrt(100 * 3), rel=1e-4)
 
 
