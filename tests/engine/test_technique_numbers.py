@@ -18,7 +18,11 @@ from tests.techniques import LACKING, document, merged, small_data
 
 # The parts of a training of each case; only names, because its numbers are found.
 NAMES: dict[str, dict[str, Any]] = {
-    "table": {"sampling": {"name": "importance"}, "attack": {"name": "pgd"}},
+    "table": {
+        "sampling": {"name": "importance"},
+        "attack": {"name": "pgd"},
+        "compression": {"activations": {"name": "learned"}},
+    },
     "images": {
         "sampling": {"name": "curriculum"},
         "attack": {"name": "fgsm"},

@@ -63,6 +63,11 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
     some = {"activations": {"bits": 8}, "weights": {"name": "ternary"}}
     rounded = smaller_document(folder_of(tmp_path / "rounded", compression=some), WANTED)
     assert rounded["compression"] == found["compression"] | {"activations": {"bits": 8}}
+    steps = {"activations": {"name": "learned", "bits": 8}}
+    learned = smaller_document(
+        folder_of(tmp_path / "learned", compression=steps), WANTED._replace(activation_bits=4)
+    )
+    assert learned["compression"]["activations"] == {"name": "learned", "bits": 4}
     assert smaller_document(model, WANTED._replace(rank=2))["model"]["rank"] == 2
     own = compressing(model, WANTED, None).document
     assert own["model"]["from"] == own["compression"]["teacher"]["from"]
