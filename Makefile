@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make demo` and `make test`.
-.PHONY: demo test campaign check format docs lock clean
+.PHONY: demo test test-long campaign check format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,8 +13,11 @@ demo: .venv/runtime ## search, show and export on scikit-learn's digits
 	cd $(DEMO) && ../../$(BIN)/hpo show digits
 	cd $(DEMO) && ../../$(BIN)/hpo export digits -o best.yaml --force
 
-test: .venv/dev ## all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: .venv/dev ## all tests but the long ones, in less than 8 minutes on two cores
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
+
+test-long: .venv/dev ## the others: pages and configs word by word, real trainings, kills
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long
 
 campaign: .venv/dev ## kills, broken files, faults and hostile files by the thousand
 	$(BIN)/python -m tests.campaign --seed 1

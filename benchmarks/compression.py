@@ -27,6 +27,7 @@ _PRUNED = {"name": "magnitude", "share": 0.9, "begin": 0.2, "end": 0.5}
 SECTIONS: list[dict[str, Any]] = [
     {},
     *({"activations": {"bits": bits}} for bits in (8, 4, 3, 2)),
+    *({"activations": {"name": "learned", "bits": bits}} for bits in (8, 4, 3, 2)),
     *({"activations": {"top": top}} for top in (0.5, 0.25, 0.1)),
     *({"activations": {"l1": l1}} for l1 in (0.001, 0.01, 0.1)),
     *({"weights": {"name": "integer", "bits": bits}} for bits in (4, 3, 2)),

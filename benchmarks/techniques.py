@@ -93,6 +93,10 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "fixed_zeros": _sparse("fixed"),
     "set": _sparse("set"),
     "rigl": _sparse("rigl"),
+    "learned_activations": {
+        "compression.activations.name": "learned",
+        "compression.activations.bits": 4,
+    },
     "asam": {"updates.sam_adaptive": True, "updates.sam_radius": 0.1},
     "pgd": {"attack.name": "pgd", "attack.epsilon": 0.1},
     "polyak": {"train.average.name": "polyak", "train.average.start": 0.0},

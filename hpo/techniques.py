@@ -402,6 +402,14 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS | {"other products": "rounds what dense layers and convolutions read"},
     ),
+    "learned_activations": Technique(
+        "compression.activations.name",
+        "learned",
+        f"{_ARXIV}/1902.08153",
+        numbers=("compression.activations.bits",),
+        needs=("whole batch", "same depth", "statistics"),
+        excludes=_BITS | {"other products": "rounds what dense layers and convolutions read"},
+    ),
     "top_activations": Technique(
         "compression.activations.top",
         paper=f"{_ARXIV}/1905.10510",

@@ -44,6 +44,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "learned_weights": {"compression": {"weights": {"name": "learned", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "rounded_activations": {"compression": {"activations": {"bits": 4}}},
+    "learned_activations": {"compression": {"activations": {"name": "learned", "bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},

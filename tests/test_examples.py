@@ -17,6 +17,7 @@ from tests.study.whole import Studies
 SPECS = sorted((ROOT / "examples").glob("*/*.yaml"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_an_example_can_be_searched(path: Path, tmp_path: Path, compile_cache: Path) -> None:
     few = ["search.trials=2", "train.epochs=1", "search.scheduler.name=none"]

@@ -53,6 +53,7 @@ def compared(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.long
 def test_searches_and_peers_are_compared_on_a_table(tmp_path, compared):
     rng = np.random.default_rng(0)
     folder = tmp_path / "taskset_rnn"

@@ -72,7 +72,7 @@ ExplainedData = Annotated[
     str | None,
     typer.Argument(
         metavar="[DATA]",
-        help="Rows with their targets; left out, the validation rows of the training.",
+        help="Rows with their targets, or a text; by default those that validated the model.",
         autocompletion=completion.files,
     ),
 ]
@@ -111,7 +111,7 @@ def explain(
     metric: Metric = None,
     repeats: Repeats = 10,
     rows: ShuffledRows = 5000,
-    worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,
+    worst: Annotated[int, typer.Option(help="How many of the worst to list.", min=0)] = 10,
     device: Device = None,
     force: Force = False,
     trust_code: TrustModel = False,

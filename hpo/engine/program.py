@@ -128,7 +128,7 @@ class Program:
         loaded = (self.embedding_size,) if self.embedding_size else ()
         numbers = () if self.numbers is None else (self.numbers,)
         small = self.template.compression
-        rounded = () if small.activations.bits is None else ("rounded",)
+        rounded = () if small.activations.bits is None else ("rounded", small.activations.name)
         steps = (small.weights.scales,) if small.weights.name == "learned" else ()
         hints = ("hints", self.hints) if self.hints else ()
         more = (*code, *tokens, *loaded, *self.categories, *numbers, *rounded, *steps, *hints)

@@ -43,7 +43,7 @@ from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import anew_mistakes, budget_mistakes, budget_of
 from hpo.spec.sections.search import SearchSpec, keeping_mistakes, missing_package
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
-from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes, start_varies
+from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space
 from hpo.spec.space.start import start_mistakes
@@ -302,7 +302,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
             text = "is for models: a task of your own evaluates all rows at once. Remove it"
             found.append(Mistake(("data", "folds"), text))
     if training is not None:
-        found += need_mistakes(training, _around(search), may_start=start_varies(space))
+        found += need_mistakes(training, _around(search), space)
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(training, Training):

@@ -30,6 +30,7 @@ from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
 from hpo.engine.programs.memory import bytes_of_row
+from hpo.engine.training.compression.inputs import without_added
 from hpo.engine.training.compression.packing import leaves
 from hpo.engine.training.ensemble import answering, mean_on_test, metrics_on
 from hpo.engine.training.targets.sums import targets_of
@@ -62,6 +63,8 @@ from hpo.trained.weights import holds_weights, restored_like
 # Sections of a spec that say how a model was found, how examples changed in training, and how its
 # weights became as they are.
 _UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
+# Of compression.activations, what answers depend on.
+_ANSWERING = ("name", "bits", "top")
 _UNROUNDED = Weights()
 # What arrays and numbers raise that hpo has not written.
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError)
@@ -277,7 +280,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
         shapes = abstract_model(program.of_its_own(training))
     except _UNREADABLE as error:
         raise _damaged(folder, error) from None
-    expected = {"params": shapes.params, "variables": shapes.variables}
+    expected = {"params": without_added(shapes.params), "variables": shapes.variables}
     thresholds = _thresholds(folder, runs, description)
     found = []
     for name, data in zip(runs, members, strict=True):
@@ -329,7 +332,7 @@ def _training(folder: Path, *, is_trusted: bool, reads_rows: bool = False) -> Tr
     if isinstance(kept.get("model"), Mapping):
         kept["model"] = {name: one for name, one in kept["model"].items() if name != "from"}
     activations = _part(_part(values, "compression"), "activations")
-    own_answers = {name: activations[name] for name in ("bits", "top") if name in activations}
+    own_answers = {name: activations[name] for name in _ANSWERING if name in activations}
     kept |= {"compression": {"activations": own_answers}} if own_answers else {}
     if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
         kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}

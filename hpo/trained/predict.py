@@ -20,7 +20,7 @@ from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.engine.devices import available_bytes
 from hpo.errors import DeviceError, HpoError
-from hpo.spec.sections.data import TableFile, Task
+from hpo.spec.sections.data import POSITION_AXES, TableFile, Task
 from hpo.spec.sections.split import TimeSplit
 from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
@@ -228,7 +228,7 @@ def rows_at_once(model: Answering, available: int | None) -> int:
     `available` are the bytes that this process may still take; None where that is unknown.
     """
     told = model.description
-    positions = {"segmentation": 2}.get(told.task, 0)  # axes of the answers
+    positions = POSITION_AXES.get(told.task, 0)  # axes of the answers
     features = math.prod(told.shape) * np.dtype(told.type).itemsize
     answers = math.prod(told.shape[:positions]) * told.outputs * _BYTES_OF_AN_ANSWER
     size = _COPIES * features * len(model.members) + answers

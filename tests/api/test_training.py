@@ -7,6 +7,7 @@ import pytest
 import hpo
 
 
+@pytest.mark.long
 def test_the_winner_is_trained_to_the_value_of_its_trial(spec, flowers):
     best = hpo.search(flowers, quiet=True).best
     model = hpo.Study("flowers").train("model", quiet=True)

@@ -76,6 +76,7 @@ def test_damage_is_named_in_one_line_or_changes_no_result(hpo, place, database, 
     assert refused > 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("release", ["0.1.0/population", "0.2.0/words"])
 def test_damage_to_a_study_without_checksums_is_one_line_at_most(hpo, place, release):
     name = release.split("/")[1]

@@ -175,6 +175,7 @@ print(split(a_training(), tiny_data(), "cpu")[0].label)
 """
 
 
+@pytest.mark.long
 def test_a_label_is_the_same_in_every_process() -> None:
     root = Path(__file__).parents[2]
     labels = [

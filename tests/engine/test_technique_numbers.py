@@ -18,7 +18,11 @@ from tests.techniques import LACKING, document, merged, small_data
 
 # The parts of a training of each case; only names, because its numbers are found.
 NAMES: dict[str, dict[str, Any]] = {
-    "table": {"sampling": {"name": "importance"}, "attack": {"name": "pgd"}},
+    "table": {
+        "sampling": {"name": "importance"},
+        "attack": {"name": "pgd"},
+        "compression": {"activations": {"name": "learned"}},
+    },
     "images": {
         "sampling": {"name": "curriculum"},
         "attack": {"name": "fgsm"},
@@ -120,6 +124,7 @@ def test_the_cases_hold_every_number_of_the_sections_of_techniques() -> None:
     assert min(len(_numbers(case)) for case in NAMES) > 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", NAMES)
 def test_all_numbers_vary_in_one_program_and_are_the_lanes_own(
     case: str, data: dict[str, DataSet], learn: Learn

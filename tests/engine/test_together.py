@@ -75,6 +75,7 @@ def _refusal(names: Sequence[str], data: dict[str, DataSet]) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_every_pair_is_refused_where_the_table_excludes_it_and_nowhere_else(
     data: dict[str, DataSet],
 ) -> None:

@@ -62,6 +62,7 @@ def test_programs_are_counted_over_what_is_static_and_can_meet(space, programs):
     assert count_programs(experiment(space)) == programs
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1))
 def test_no_draw_needs_a_program_that_was_not_counted(seed):
     rng = np.random.default_rng(seed)

@@ -34,6 +34,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("parts", "overrides"),
     [

@@ -63,6 +63,11 @@ def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) 
     some = {"activations": {"bits": 8}, "weights": {"name": "ternary"}}
     rounded = smaller_document(folder_of(tmp_path / "rounded", compression=some), WANTED)
     assert rounded["compression"] == found["compression"] | {"activations": {"bits": 8}}
+    steps = {"activations": {"name": "learned", "bits": 8}}
+    learned = smaller_document(
+        folder_of(tmp_path / "learned", compression=steps), WANTED._replace(activation_bits=4)
+    )
+    assert learned["compression"]["activations"] == {"name": "learned", "bits": 4}
     assert smaller_document(model, WANTED._replace(rank=2))["model"]["rank"] == 2
     own = compressing(model, WANTED, None).document
     assert own["model"]["from"] == own["compression"]["teacher"]["from"]
@@ -101,6 +106,7 @@ def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_pa
         compressing(own, WANTED, None)
 
 
+@pytest.mark.long
 def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     hpo, tmp_path, compile_cache
 ):
@@ -191,6 +197,7 @@ def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
         assert why in hpo("compress", "model", "-o", "new", "--epochs", "0", *more).err
 
 
+@pytest.mark.long
 def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, compile_cache):
     spec = {
         "name": "iris",
@@ -229,6 +236,7 @@ def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, 
     assert zeros_of("more")[0].sum() >= round(0.9 * 112)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_each_run_of_a_model_is_compressed_from_its_own_weights(
     hpo, tmp_path, compile_cache, seeds

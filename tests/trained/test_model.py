@@ -18,9 +18,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import hpo
+from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from hpo.trained.model import Model, load_model
+from hpo.trained.packed import PACKED_FILE
 from hpo.trained.predict import read_new
 from hpo.trained.weights import read_weights
 from tests.checkout import ROOT
@@ -84,6 +86,29 @@ def test_a_model_of_few_bits_and_units_answers_from_its_folder_as_it_was_judged(
     for leaf, value in (("bits", 8), ("top", 1.0)):
         other = with_leaves(model.training, {f"compression.activations.{leaf}": value})
         assert replace(model, training=other).score(source) != stored
+
+
+def test_a_model_with_trained_steps_answers_from_its_folder_as_it_was_judged(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    small = {"activations": {"name": "learned", "bits": 3}, "weights": {"name": "learned"}}
+    folder = trained(studies, tmp_path, compression=small)
+    model = load_model(folder, "cpu")
+    rows = rows_of(an_experiment(tmp_path), "validation")
+    file = write_rows(tmp_path / "table.csv", rows, tmp_path / "rows.csv")
+    source = read_new(model, file, with_target=True).source
+    stored = json.loads((folder / "metrics.json").read_text())["metrics"]["validation"]
+    assert model.score(source) == stored
+    # It holds a step, the least number read and the bits for each layer, and is packed.
+    arrays = dict(leaves(model.members[0].weights))
+    steps = [float(array) for name, array in arrays.items() if name.endswith("/step")]
+    assert len(steps) == 2
+    assert min(steps) > 1e-3
+    assert not any("inputs" in name for name in arrays)
+    assert (folder / "weights" / PACKED_FILE).is_file()
+    other = with_leaves(model.training, {"compression.activations.bits": 8})
+    assert replace(model, training=other).score(source) != stored
 
 
 def test_the_score_on_other_rows_is_that_of_the_answers(

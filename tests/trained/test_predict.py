@@ -198,6 +198,7 @@ def test_masks_answer_each_pixel_and_score_as_in_training(
         hpo.load(tmp_path / "model").predict(tmp_path / "new.npz")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "name"),
     [

@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo import registry
-from hpo.engine.models.activations.rounding import rounding, with_rounders
+from hpo.engine.models.activations.rounding import Kind, StepRounder, rounding, with_rounders
 from hpo.engine.models.activations.sparse import measured, without_activation
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
@@ -30,9 +30,9 @@ from hpo.spec.sections.compression.teacher import MATCH
 # Arrays of several axes that are not weights between units: factors and offsets of each member of
 # an ensemble, or of each column of a table.
 _NO_KERNELS = ("bias", "before", "after", "signs", "frequencies", "phases", "offsets")
-# What is trained among a model's weights: the steps between their levels, and the map from its
-# features to those of a teacher.
-STEPS, TEACHER_MAP = "step_sizes", "teacher_map"
+# What is trained among a model's weights: the steps between levels, and the map from its features
+# to those of a teacher. A layer's step for what it reads has the name of the layer and this one.
+STEPS, TEACHER_MAP, READ = "step_sizes", "teacher_map", "/inputs"
 # Where `auto` is not settled yet, as in `hpo check`, it stands for float32.
 PRECISIONS = {
     "auto": jnp.float32,
@@ -125,8 +125,11 @@ def _abstract(shaped: _Shaped) -> AbstractModel:
     if program.hints:
         shapes = {"bias": (program.hints,), "kernel": (_last_width(program, found), program.hints)}
         params[TEACHER_MAP] = {n: jax.ShapeDtypeStruct(s, "f4") for n, s in shapes.items()}
+    steps = {name + READ: jax.ShapeDtypeStruct((1,), "f4") for name in _step_layers(found)}
     if weights.name == "learned":
-        params[STEPS] = _steps(found, by_channel=weights.scales == "channel")
+        steps |= _steps(found, by_channel=weights.scales == "channel")
+    if steps:
+        params[STEPS] = steps
     return found._replace(params=params)
 
 
@@ -137,6 +140,14 @@ def _steps(found: AbstractModel, *, by_channel: bool) -> dict[str, Any]:
         for path, leaf in jax.tree_util.tree_leaves_with_path(found.params)
         if is_kernel(name := name_of(path), leaf)
     }
+
+
+def _step_layers(found: AbstractModel) -> list[str]:
+    """The layers whose step for what they read is trained."""
+    if found.graph is None:
+        return []
+    model = nnx.merge(found.graph, found.params, found.variables)
+    return [part.name for _, part in nnx.iter_graph(model) if isinstance(part, StepRounder)]
 
 
 def _last_width(program: Program, found: AbstractModel) -> int:
@@ -173,8 +184,9 @@ def model_alone(params: Any) -> Any:
     return {name: part for name, part in params.items() if name not in (STEPS, TEACHER_MAP)}
 
 
-def _rounds(program: Program) -> bool:
-    return program.template.compression.activations.bits is not None
+def _rounds(program: Program) -> Kind | None:
+    activations = program.template.compression.activations
+    return None if activations.bits is None else activations.name
 
 
 def shapes_of(program: Program) -> Shapes:
@@ -210,17 +222,18 @@ def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], di
         else:
             make = registry.function("model", spec.name)
             model = make(spec, shapes_of(program), nnx.Rngs(seed))
-            model = with_rounders(model, spec.name) if _rounds(program) else model
+            kind = _rounds(program)
+            model = with_rounders(model, spec.name, kind) if kind else model
             _, *kinds = nnx.split(model, nnx.Param, ...)
             states = [nnx.to_pure_dict(kind) for kind in kinds]
     params, variables = (jax.tree.map(np.asarray, state) for state in states)
     return params, variables
 
 
-def build(spec: Any, shapes: Shapes, *, rounds: bool = False) -> AbstractModel:
+def build(spec: Any, shapes: Shapes, *, rounds: Kind | None = None) -> AbstractModel:
     """The model that a spec names; merged leaves of the spec are `OneOf`.
 
-    With `rounds` it keeps the ranges by which layers round what they read.
+    With `rounds` it keeps the ranges or steps by which layers round what they read.
 
     Raises:
         HpoError: for a model that cannot take examples of this shape.
@@ -254,7 +267,7 @@ def build(spec: Any, shapes: Shapes, *, rounds: bool = False) -> AbstractModel:
         model = make(spec, shapes, nnx.Rngs(0))
         rank = None if entry.is_own else getattr(spec, "rank", None)
         model = model if rank is None else with_low_rank(model, rank)
-        return with_rounders(model, spec.name) if rounds else model
+        return with_rounders(model, spec.name, rounds) if rounds else model
 
     model = nnx.eval_shape(made)
     graph, params, variables = nnx.split(model, nnx.Param, ...)

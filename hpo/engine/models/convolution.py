@@ -52,7 +52,7 @@ class Conv(nnx.Module):  # type: ignore[misc]
         self.rounder = nnx.data(None)
 
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        x = x if self.rounder is None else self.rounder.rounded(x)
+        x = x if self.rounder is None else self.rounder.rounded(x, self.kernel[...])
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
         y = convolve(x, kernel, self.platform, self.stride, self.padding, self.groups)
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)

@@ -25,14 +25,15 @@ def initial_params(
 ) -> dict[str, Any]:
     """Float32 weights for a tree of shapes; the name of a leaf decides its initialiser.
 
-    `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros,
-    and so are the ends of a range, `low` and `high`.
+    `kernel` draws the leaves of that name. `scale` and `var` are ones. `bias` and `mean` are zeros,
+    and so is what decides how inputs are rounded, such as `low` and `high`.
     `embedding` has a vector of squared length 1, on average, for each id but 0, as Flax draws it.
     `leaves` holds the initialisers of the model's other names, or of names below a `parent`, as
     `last.scale` is. The kernels of `left` and `right` beside each other are factors of one that
     `kernel` draws.
     """
-    if shapes.keys() == {"left", "right"}:
+    # Among variables, both hold what decides how their inputs are rounded.
+    if shapes.keys() == {"left", "right"} and "kernel" in shapes["left"]:
         return _factors(shapes, kernel, rng)
     return {
         name: initial_params(leaf, kernel, rng, leaves, str(name))
@@ -40,6 +41,10 @@ def initial_params(
         else _leaf(parent, str(name), tuple(leaf.shape), kernel, rng, leaves)
         for name, leaf in shapes.items()
     }
+
+
+# Biases, running means, and what decides how inputs are rounded.
+_ZEROS = ("bias", "mean", "low", "high", "step", "least", "bits")
 
 
 def _leaf(
@@ -54,7 +59,7 @@ def _leaf(
     draw = known.get(f"{parent}.{name}", known.get(name))
     if draw is not None:
         return draw(rng, shape).astype(np.float32)
-    constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0, "low": 0.0, "high": 0.0}[name]
+    constant = {"scale": 1.0, "var": 1.0, **dict.fromkeys(_ZEROS, 0.0)}[name]
     return np.full(shape, constant, np.float32)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.program import Program
 from hpo.engine.training.batches import evaluation_parts, host_rows
+from hpo.engine.training.compression.inputs import with_added
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
@@ -61,7 +62,7 @@ def metrics_on(
     program = replace(program, template=with_leaves(program.template, {"train.metrics": names}))
     task, seed = Supervised(program), training.train.seed
     lane = Lane(
-        joined(weights["params"]),
+        joined(with_added(program, weights["params"])),
         weights["variables"],
         optimizer=None,
         key=lane_key(seed, training.train.stream),

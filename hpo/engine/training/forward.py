@@ -17,6 +17,7 @@ from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.look import tried
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
+from hpo.engine.training.compression.inputs import added_of
 from hpo.engine.training.targets.sums import joined
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
@@ -44,7 +45,7 @@ def forward(
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
         x = cast(x, PRECISIONS[program.template.train.precision])
-    params = model_alone(params)
+    added, params = added_of(params), model_alone(params)
     if isinstance(spec.model, OwnModel):
         given = (shapes_of(program), own.State(params, variables), x, dropout)
         return tried("model.python", spec.model, own.call, spec.model, *given)
@@ -52,7 +53,7 @@ def forward(
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None
     answers = spec.compression.activations
-    rounded = rounding(answers.bits, is_training=is_training, kept=norm_momentum)
+    rounded = rounding(answers.bits, is_training=is_training, kept=norm_momentum, added=added)
     if is_training and norm_momentum is None:
         norm_momentum = getattr(spec.model, "norm_momentum", None)
     usual = _set_momentum(model, norm_momentum)

@@ -148,8 +148,8 @@ def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     return left.astype(np.float32), right.astype(np.float32)
 
 
-# The ends of the range of what a layer reads.
-_RANGE = re.compile(r"^variables/.*(dot_general|rounder)/(low|high)$")
+# The ends of the range of what a layer reads, or what decides its trained step.
+_RANGE = re.compile(r"^variables/.*(dot_general|rounder)/(low|high|step|least|bits)$")
 _KERNEL, _BIAS, _LEFT, _RIGHT = "/kernel", "/bias", "/left/kernel", "/right/kernel"
 
 

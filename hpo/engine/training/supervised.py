@@ -34,6 +34,7 @@ from hpo.engine.training.batches import (
     judged_shape,
 )
 from hpo.engine.training.compression.hints import with_first_map, without_map
+from hpo.engine.training.compression.inputs import settled, with_added, without_added
 from hpo.engine.training.compression.quantisation import quantised, with_steps
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
@@ -397,8 +398,9 @@ def judged(program: Program, spec: Training, lane: Lane) -> tuple[Any, Any]:
 
     `spec` has the numbers of the lane.
     """
-    params, variables = judged_weights(lane)
-    return quantised(spec.compression, parted(program, params)), variables
+    vector, variables = judged_weights(lane)
+    params, variables = settled(parted(program, vector), variables)
+    return quantised(spec.compression, params), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:
@@ -418,7 +420,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         drawn = {"params": own_params, "variables": own_variables}
         arrays = start.arrays_of(seed, 0 if data is None else data.number)
         own_params, own_variables = started(start, arrays, drawn, program.outputs).values()
-    own_params = with_first_map(own, with_steps(training.compression, own_params))
+    own_params = with_first_map(own, with_added(own, with_steps(training.compression, own_params)))
     params = joined(padded(own_params, whole.params))
     variables = padded(own_variables, whole.variables)
     descent = descent_of(program, program.optimizer, program.template.updates)
@@ -459,7 +461,8 @@ def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, 
     """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
     params, variables = jax.device_get(judged(program, training, lane))
-    return cut(params, without_map(own.params)), cut(variables, own.variables)
+    kept = without_added(without_map(own.params))
+    return cut(params, kept), cut(variables, own.variables)
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ _MOST_COLUMNS, _MOST_CLASSES = 20, 12
 _BAR = 20
 _MOST_TEXTS, _MOST_WORDS = 8, 5
 _MOST_VALUES = 4
+_MOST_TOKENS, _MOST_SIGNS = 3, 32
 
 
 def explain_view(name: str, found: Explanation) -> RenderableType:
     """The parts of an explanation that there are, one after another."""
     parts = [_importance, _attribution, _confusion, _overlaps, _calibration, _worst, _windows]
+    parts += [_passages, _tokens]
     shown = [part for make in (*parts, _words) if (part := make(found)) is not None]
     head = Text.assemble((name, "bold"), f"  {count_text(found.rows, found.noun)}: ")
     head.append(metrics_text(found.metrics))
@@ -186,6 +188,43 @@ def _listed(steps: Sequence[int]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
+def _passages(found: Explanation) -> RenderableType | None:
+    """The worst passages: how each begins, and its tokens with the largest losses."""
+    rows = []
+    for one in found.passages:
+        places = sorted(range(len(one.tokens)), key=lambda place: -one.losses[place])
+        told = [f"{_token(one.tokens[p])} {one.losses[p]:.3g}" for p in places[:_MOST_TOKENS]]
+        start = _token("".join(one.tokens))
+        start = start if len(start) <= _MOST_SIGNS else f"{start[: _MOST_SIGNS - 1]}\u2026"
+        rows.append((f"{one.row:,}", number_text(one.loss), start, ", ".join(told)))
+    if not rows:
+        return None
+    heads = ("passage", "loss", "begins with", "largest losses")
+    return _titled("the worst passages, by the mean loss of a token in nats", heads, rows)
+
+
+def _tokens(found: Explanation) -> RenderableType | None:
+    """The tokens that are answered badly most often."""
+    if not found.tokens:
+        return None
+    rows = [
+        (
+            _token(one.token),
+            f"{one.wrong:,} of {one.times:,}",
+            _token(one.instead),
+            number_text(one.loss),
+        )
+        for one in found.tokens
+    ]
+    heads = ("token", "wrong", "mostly answered", "mean loss")
+    return _titled("the tokens that are answered badly most often", heads, rows)
+
+
+def _token(text: str) -> str:
+    """A token as people read it: in quotes, with `\\n` for the end of a line."""
+    return repr(text) if text else "unknown"
+
+
 def _titled(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     if heads:
@@ -225,7 +264,9 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "words": [
             {**one._asdict(), "parts": [_plain(part) for part in one.parts]} for one in found.words
         ],
-        "windows": [one._asdict() for one in found.windows],
+        "passages": [_plain_values(one._asdict()) for one in found.passages],
+        "tokens": [_plain_values(one._asdict()) for one in found.tokens],
+        "windows": [_plain_values(one._asdict()) for one in found.windows],
         "worst": [{**one._asdict(), "loss": _plain(one.loss)} for one in found.worst],
     }
 
@@ -236,6 +277,18 @@ def _steps(found: Attribution) -> dict[str, Any]:
         return {}
     sizes = np.abs(found.parts).mean(0)
     return {"steps": dict(zip(found.names, sizes.T.tolist(), strict=True))}
+
+
+def _plain_values(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Values and lists of values, with none in the place of numbers that are not finite."""
+
+    def plain(value: Any) -> Any:
+        return _plain(value) if isinstance(value, float) else value
+
+    return {
+        name: [*map(plain, value)] if isinstance(value, tuple) else plain(value)
+        for name, value in named.items()
+    }
 
 
 def _plain(value: float) -> float | None:

@@ -185,13 +185,18 @@ def _whole_mistakes(
     return spec_mistakes(root, values) or need_mistakes(root.model_validate(values), around)
 
 
+def _bits_vary(space: SearchSpace) -> bool:
+    paths = {*space.by_path, *(leaf.path for leaf in space.derived)}
+    return not paths.isdisjoint({"compression.activations.bits", "compression.activations"})
+
+
 def need_mistakes(
-    training: Spec, around: Collection[Fact] = (), *, may_start: bool = False
+    training: Spec, around: Collection[Fact] = (), space: SearchSpace | None = None
 ) -> list[Mistake]:
     """What does not go together in a training whose sections are valid each.
 
-    `around` are circumstances beside those that the training tells of. With `may_start` it may
-    start from a trained model that it does not name.
+    `around` are circumstances beside those that the training tells of. A `space` may give what it
+    leaves out: the trained model that it starts from, and bits.
     """
     if not isinstance(training, Training):
         return [Mistake(path, text) for path, text in clashes(training, around)]
@@ -200,11 +205,13 @@ def need_mistakes(
     model = model_mistakes(training.model, training.data.dataset)
     private = privacy_mistakes(training.privacy)
     compression, code = training.compression, getattr(training.model, "python", None)
-    start = folder_of(training.model) or may_start or None
+    start = folder_of(training.model) or (space is not None and start_varies(space)) or None
     small = (
         *sparsity_mistakes(compression.sparsity, start),
         *quantisation_mistakes(compression.weights),
-        *activation_mistakes(compression.activations, code),
+        *activation_mistakes(
+            compression.activations, code, may_round=space is not None and _bits_vary(space)
+        ),
     )
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)

@@ -79,7 +79,7 @@ def _structure(training: Training) -> dict[str, Any]:
     if not isinstance(model, OwnModel):  # in which any name may mean anything
         plain = {name: value for name, value in plain.items() if name not in _OF_TRAINING}
     activations = training.compression.activations
-    return {**plain, "activations": (activations.bits, activations.top)}
+    return {**plain, "activations": (activations.name, activations.bits, activations.top)}
 
 
 def souped(

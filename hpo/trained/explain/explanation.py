@@ -40,8 +40,10 @@ from hpo.trained.explain.judging import (
     worst_rows,
 )
 from hpo.trained.explain.masks import explained_masks
+from hpo.trained.explain.passages import explained_text
 from hpo.trained.explain.pictures import beside
 from hpo.trained.explain.tokens import WordParts, text_columns, word_parts
+from hpo.trained.kinds.text import language_model
 from hpo.trained.predict import NewData, predictions_of
 
 # Rows whose words are told beside those of the worst ones.
@@ -59,6 +61,8 @@ def explained(
     """
     if model.series is not None:
         return explained_forecasts(model, model.series, new, how, watch)
+    if model.description.task == "language":
+        return explained_text(language_model(model, model.folder), new, how)
     if model.description.task == "segmentation":
         return explained_masks(model, new, how)
     source, told = new.source, model.description

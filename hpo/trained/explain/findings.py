@@ -40,11 +40,37 @@ class Window(NamedTuple):
     forecast: tuple[float, ...]
 
 
+class Passage(NamedTuple):
+    """A row of tokens of a text: the loss of each in nats, and the likeliest token at its place.
+
+    `row` counts from 1, and `loss` is the mean. Tokens are texts.
+    """
+
+    row: int
+    loss: float
+    tokens: tuple[str, ...]
+    losses: tuple[float, ...]
+    answers: tuple[str, ...]
+
+
+class BadToken(NamedTuple):
+    """A token that is often not the likeliest one at its places: `wrong` of `times`.
+
+    `loss` is its mean one in nats, and `instead` the token that is likeliest most often then.
+    """
+
+    token: str
+    times: int
+    wrong: int
+    loss: float
+    instead: str
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What is known of a model's answers for some examples with targets, each a `noun`.
 
-    What has a class is `judged`: a row, or a pixel of an image.
+    What has a class is `judged`: a row, a pixel of an image, or a token of a text.
 
     `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
     `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
@@ -52,7 +78,7 @@ class Explanation:
     `pictures` are pixels by the number of the row that they show, of the worst images. `words` are
     those of texts, in the worst rows and in the first ones. Forecasts have `windows` in the place
     of `worst`, and the parts of these. Masks have the `overlaps` of classes, the intersection over
-    union of each.
+    union of each. Texts of language models have `passages`, the worst first, and bad `tokens`.
     """
 
     rows: int
@@ -70,6 +96,8 @@ class Explanation:
     words: tuple[WordParts, ...] = ()
     windows: tuple[Window, ...] = ()
     overlaps: tuple[float, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    tokens: tuple[BadToken, ...] = ()
     noun: str = "row"
     judged: str = "row"
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import Split
 from hpo.data.new.arrays import FILE
 from hpo.data.source import Source
-from hpo.engine.training.targets.sums import metric_sums, metrics, targets_of
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.explain.attribution import attributed
 from hpo.trained.explain.findings import (
@@ -22,16 +19,9 @@ from hpo.trained.explain.findings import (
     row_text,
     some_places,
 )
-from hpo.trained.explain.judging import (
-    calibration_bins,
-    calibration_sums,
-    confusion,
-    error_of_sums,
-    overlaps,
-    position_losses,
-    worst_rows,
-)
+from hpo.trained.explain.judging import confusion, overlaps, worst_rows
 from hpo.trained.explain.pictures import masks_beside
+from hpo.trained.explain.positions import judged_positions
 from hpo.trained.predict import NewData, prediction_pieces, predictions_of
 
 # Classes of an image that have a map, and those whose share of the pixels is told.
@@ -44,32 +34,24 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     Raises:
         HpoError: for a metric that the model does not have.
     """
-    source, data, loss = new.source, model.data, model.training.loss
-    kind, classes = targets_of(data.task, data.outputs), model.description.classes
+    source, classes = new.source, model.description.classes
     weight = np.ones(len(source)) if source.weight is None else source.weight
     split = Split({"y": source.y, "weight": weight.astype(np.float32)})
-    # Of each piece of the images, so that the answers for all of them are never in memory.
-    sums, counts, bins = [], [], []
-    losses = np.zeros(len(source))
-    for rows, chances in prediction_pieces(model, source):
-        batch = {name: array[rows] for name, array in split.arrays.items()}
-        outputs = jnp.asarray(kind.outputs(chances, data))
-        sums.append(jax.device_get(metric_sums(data.task, outputs, batch, loss)))
-        y, flat = batch["y"].ravel(), chances.reshape(-1, len(classes))
-        counts.append(confusion(y, flat.argmax(1), len(classes)))
-        bins.append(calibration_sums(flat, y))
-        losses[rows] = position_losses(chances, batch["y"]).mean((1, 2))
-    found = metrics(data, split, np.array(sums, np.float64).sum(0), loss)
-    table, of_bins = np.sum(counts, axis=0), np.sum(bins, axis=0)
+    table = np.zeros((len(classes), len(classes)), np.int64)
+
+    def count(y: np.ndarray, chances: np.ndarray) -> None:
+        table[:] += confusion(y, chances.argmax(1), len(classes))
+
+    told = judged_positions(model, split, prediction_pieces(model, source), count)
+    losses = told.losses
     places = worst_rows(losses, how.worst)
     worst = source.take(places)
     masks = predictions_of(model, worst).argmax(-1) if len(places) else worst.y
     usual = source.take(some_places(len(source), how))
-    error = error_of_sums(of_bins)
     return Explanation(
         len(source),
-        found,
-        chosen_metric(how, "loss", found),
+        told.metrics,
+        chosen_metric(how, "loss", told.metrics),
         (),
         tuple(
             Wrong(
@@ -83,8 +65,8 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
         ),
         classes=classes,
         confusion=table,
-        calibration=tuple(calibration_bins(of_bins)),
-        errors={"raw": error, "tempered": error},  # a temperature is for one class of a row
+        calibration=told.calibration,
+        errors=told.errors,
         pictures=dict(
             zip((places + 1).tolist(), _pictures(model, worst, masks, usual), strict=True)
         )

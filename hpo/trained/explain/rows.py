@@ -10,9 +10,10 @@ from hpo.data.load import load_data
 from hpo.data.new.validation import validation_rows
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering, models_of
+from hpo.trained.kinds.text import language_model, text_in
 from hpo.trained.load import data_fingerprint
 from hpo.trained.model import data_of_training
-from hpo.trained.predict import NewData, other_answers, read_new
+from hpo.trained.predict import NewData, read_new
 from hpo.trained.remote import local_data
 
 
@@ -32,12 +33,13 @@ def rows_to_explain(
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
     """
-    if model.description.task == "language":
-        kind = other_answers(model.description.task, model.training.data.dataset)
-        raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
+    is_text = model.description.task == "language"
+    if data is not None and is_text:
+        return NewData(text_in(language_model(model, model.folder), local_data(data)))
     if data is not None:
         return read_new(model, local_data(data), with_target=True)
-    where = f"{model.folder}: give data with targets: hpo explain {model.folder} DATA"
+    what = "a text" if is_text else "data with targets"
+    where = f"{model.folder}: give {what}: hpo explain {model.folder} DATA"
     if model.training.data.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
     spec = data_of_training(models_of(model)[0], is_trusted=is_trusted)

@@ -26,6 +26,8 @@ _NAMES = (
     "confusion",
     "iou",
     "calibration",
+    "passages",
+    "tokens",
 )
 JSON_FILE = "explanation.json"
 
@@ -99,6 +101,7 @@ def _tables(found: Explanation) -> dict[str, _Table]:
     tables: dict[str, _Table] = {
         "importance": (("column", "mean", "low", "high"), found.importance),
         "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
+        "tokens": (("token", "times", "wrong", "loss", "instead"), found.tokens),
         "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
     }
     tables["words"] = (
@@ -107,6 +110,16 @@ def _tables(found: Explanation) -> dict[str, _Table]:
             (one.row, one.column, word, part)
             for one in found.words
             for word, part in zip(one.words, one.parts, strict=True)
+        ],
+    )
+    tables["passages"] = (
+        ("row", "mean", "place", "token", "loss", "answer"),
+        [
+            (one.row, one.loss, place, *values)
+            for one in found.passages
+            for place, values in enumerate(
+                zip(one.tokens, one.losses, one.answers, strict=True), start=1
+            )
         ],
     )
     if found.confusion is not None:

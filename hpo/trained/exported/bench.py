@@ -21,6 +21,7 @@ from hpo.data.source import Source
 from hpo.engine.devices import available_bytes
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.programs.footprint import call_seconds, own_program
+from hpo.engine.training.compression.inputs import without_added
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.trained.description import Description
@@ -191,7 +192,7 @@ def exported_call(training: Training, data: DataSet, platform: str) -> Callable[
 def exported_shape(training: Training, data: DataSet, platform: str) -> Hashable:
     """What decides the graph that `exported_call` runs: other trainings of it take as long."""
     program, between = own_program(training, data, platform), training.compression.activations
-    is_cut = between.bits is not None, between.top is not None
+    is_cut = between.bits is not None and between.name, between.top is not None
     return program.model, program.example_shape, is_cut, data.fingerprint
 
 
@@ -205,7 +206,7 @@ def _untrained(training: Training, data: DataSet, platform: str) -> Model:
     data = data.members[0]
     program = own_program(training, data, platform)
     shapes = abstract_model(program.of_its_own(training))
-    arrays = {"params": shapes.params, "variables": shapes.variables}
+    arrays = {"params": without_added(shapes.params), "variables": shapes.variables}
     weights = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), arrays)
     told = Description.of(data)
     member = Member(weights, told.data_of(data.transform), None)

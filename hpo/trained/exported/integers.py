@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hpo.engine.models.activations.rounding import Levels, levels_of, named_rounding
+from hpo.engine.models.activations.rounding import Levels, named_rounding
 from hpo.trained.exported.graph import Graph, inputs_of
 from hpo.trained.exported.network import network
 from hpo.trained.exported.operators import OPERATORS, convolved, factors, whole
@@ -73,9 +73,7 @@ def _operators(kernels: Kernels) -> dict[str, Operator]:
     rounded: dict[str, _Rounded] = {}
 
     def in_levels(to: Translation, equation: Any, x: str) -> str:
-        levels = levels_of(**equation.params)
-        if levels is None:
-            return x
+        levels = Levels(**equation.params)
         found = _in_levels(to.graph, x, levels)
         unit = to.graph.constant(levels.unit, np.float32)
         name = to.graph.add("DequantizeLinear", found.codes, unit, found.zero)

@@ -10,6 +10,7 @@ import hpo
 from hpo.api.models.compressing import check_apart
 
 
+@pytest.mark.long
 def test_a_model_becomes_smaller_and_bad_input_is_refused_as_on_the_command_line(spec, flowers):
     del flowers["space"], flowers["search"]
     whole = hpo.train(flowers, "whole", quiet=True)

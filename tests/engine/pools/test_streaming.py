@@ -71,6 +71,7 @@ def _trials(count: int, budget: Any = _BUDGET) -> list[Training]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "form", "pieces"), [(_DATA, "map", 4), (_DATA, "vmap", 4), (_TINY, "map", None)]
 )

@@ -24,6 +24,7 @@ from hpo.spec.marks import with_leaves
 from tests.engine.samples import a_merged, a_training, tiny_data
 
 _SHAPES = {"linears/0/kernel": (5, 8), "linears/0/bias": (8,)}
+LEARNED = {"name": "learned", "bits": 4}
 _HEAD = {"head/kernel": (8, 3), "head/bias": (3,)}
 
 
@@ -84,6 +85,14 @@ def test_a_model_of_few_bits_starts_from_one_of_float32_and_the_other_way_round(
     assert again.keys() == found.keys()
     back = _first(_started(plain, trained))
     assert back.keys() == arrays.keys()
+    # A step that was trained is no range.
+    steps = a_training(model__widths=[8], compression={"activations": LEARNED})
+    stepped = _first(_started(steps, trained))
+    assert not any(array.any() for name, array in stepped.items() if name.startswith("variables/"))
+    name = "variables/head/dot_general/step"
+    assert _first(_started(steps, {**stepped, name: np.float32(0.5)}))[name] == 0.5
+    assert _first(_started(rounded, stepped)).keys() == found.keys()
+    assert _first(_started(plain, stepped)).keys() == arrays.keys()
     np.testing.assert_array_equal(back["params/head/kernel"], found["params/head/kernel"])
 
 

@@ -54,6 +54,7 @@ def test_accumulated_batches_are_one_step_on_the_joined_batch(
     _assert_equal(_weights(data, apart, compiler), _weights(data, joined, compiler))
 
 
+@pytest.mark.long
 @pytest.mark.optimized  # what is in memory depends on how XLA compiles
 def test_accumulated_batches_keep_the_activations_of_one_batch_at_a_time() -> None:
     data, model = tiny_data(), {"name": "mlp", "widths": [64] * 8}

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hpo.report.models.explain import as_json, explain_view
 from hpo.trained.explain.attribution import Attribution
-from hpo.trained.explain.findings import Explanation, Window, Wrong
+from hpo.trained.explain.findings import BadToken, Explanation, Passage, Window, Wrong
 from hpo.trained.explain.importance import Importance
 from hpo.trained.explain.judging import Bin
 from hpo.trained.explain.tokens import WordParts
@@ -100,10 +100,13 @@ def test_forecasts_have_steps_and_the_worst_windows() -> None:
             "row": 5,
             "time": "2024-01-05",
             "error": 1.5,
-            "truth": (1.0, 2.0),
-            "forecast": (2.5, 3.5),
+            "truth": [1.0, 2.0],
+            "forecast": [2.5, 3.5],
         }
     ]
+    burst = found.windows[0]._replace(error=float("inf"), forecast=(float("nan"), 3.5))
+    (told,) = as_json(replace(found, windows=(burst,)))["windows"]
+    assert (told["error"], told["forecast"]) == (None, [None, 3.5])
     long = found.windows[0]._replace(truth=(1.0,) * 24, forecast=(1.0,) * 24)
     assert "  the worst windows: values 1, 9, 16 and 24 of 24 after a time" in shown(
         replace(found, windows=(long,))
@@ -158,6 +161,38 @@ def test_masks_have_overlaps_of_pixels_and_the_worst_images() -> None:
     unknown = replace(found, overlaps=(0.75, float("nan")))
     assert [one for one in shown(unknown) if one.startswith("  yes  -")] == ["  yes  -"]
     assert as_json(unknown)["iou"] == {"no": 0.75, "yes": None}
+
+
+def test_texts_have_the_worst_passages_and_tokens() -> None:
+    found = Explanation(
+        3,
+        {"loss": 2.0},
+        "loss",
+        (),
+        (),
+        passages=(
+            Passage(2, 1.5, ("a", "\n", "", " cat"), (0.5, 1.0, 4.0, 0.5), ("a", "b", "", "\n")),
+        ),
+        tokens=(BadToken("\n", 12, 7, 2.5, " cat"),),
+        noun="passage",
+        judged="token",
+    )
+    assert shown(found) == [
+        "model  3 passages: loss 2.0000",
+        "",
+        "  the worst passages, by the mean loss of a token in nats",
+        "  passage  loss    begins with  largest losses",
+        "  2        1.5000  'a\\n cat'    unknown 4, '\\n' 1, 'a' 0.5",
+        "",
+        "  the tokens that are answered badly most often",
+        "  token  wrong    mostly answered  mean loss",
+        "  '\\n'   7 of 12  ' cat'           2.5000",
+    ]
+    plain = as_json(found)
+    assert plain["passages"][0]["losses"] == [0.5, 1.0, 4.0, 0.5]
+    assert plain["tokens"] == [
+        {"token": "\n", "times": 12, "wrong": 7, "loss": 2.5, "instead": " cat"}
+    ]
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:

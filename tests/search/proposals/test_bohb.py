@@ -111,6 +111,7 @@ def test_proposals_of_one_ask_know_of_each_other():
     assert second == [*first, Trial(2, {"x": 0.5, "y": 0.5})]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [n for n in SAMPLERS if SAMPLERS[n].fits_one_budget and n != "auto"]
 )

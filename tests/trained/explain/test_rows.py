@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,6 @@ def test_folds_leave_no_row_that_no_member_has_trained_on(studies: Studies, tmp_
     with pytest.raises(HpoError, match="Every row of its folds has trained a member"):
         rows_to_explain(model, None, (tmp_path,), None)
     assert len(rows_to_explain(model, tmp_path / "table.csv", (tmp_path,), None).source) == 120
-
-
-def test_answers_that_are_not_one_for_each_row_are_refused(churn: Path) -> None:
-    model = load_model(churn / "model", "cpu")
-    other = replace(model, description=replace(model.description, task="language"))
-    with pytest.raises(HpoError, match="learns what comes next in a text: hpo explain is for one"):
-        rows_to_explain(other, churn / "table.csv", (churn,), None)
 
 
 SOURCE = """

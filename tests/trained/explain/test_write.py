@@ -11,7 +11,7 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.trained.explain.attribution import Attribution
-from hpo.trained.explain.findings import Explanation, Window, Wrong
+from hpo.trained.explain.findings import BadToken, Explanation, Passage, Window, Wrong
 from hpo.trained.explain.importance import Importance
 from hpo.trained.explain.tokens import WordParts
 from hpo.trained.explain.write import check_folder, write_explanation
@@ -105,4 +105,24 @@ def test_windows_have_a_line_for_each_value_and_each_step(tmp_path: Path) -> Non
     )
     assert (tmp_path / "why" / "attributions.csv").read_text() == (
         "row,time,rise,step,heat,power\n5,2024-01-05,4.0,-2,1.0,1.0\n5,2024-01-05,4.0,-1,1.0,1.0\n"
+    )
+
+
+def test_passages_have_a_line_for_each_token(tmp_path: Path) -> None:
+    found = replace(
+        FOUND,
+        worst=(),
+        confusion=None,
+        importance=(),
+        passages=(Passage(2, 1.5, ("a", ","), (1.0, 2.0), ("b", "c")),),
+        tokens=(BadToken(",", 12, 7, 2.5, "c"),),
+    )
+    write_explanation(tmp_path / "why", found, {})
+    names = {file.name for file in (tmp_path / "why").iterdir()}
+    assert names == {"passages.csv", "tokens.csv", "explanation.json"}
+    assert (tmp_path / "why" / "passages.csv").read_text() == (
+        'row,mean,place,token,loss,answer\n2,1.5,1,a,1.0,b\n2,1.5,2,",",2.0,c\n'
+    )
+    assert (tmp_path / "why" / "tokens.csv").read_text() == (
+        'token,times,wrong,loss,instead\n",",12,7,2.5,c\n'
     )

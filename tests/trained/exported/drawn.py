@@ -15,6 +15,7 @@ from hpo.data.new.validation import validation_rows
 from hpo.data.source import Source
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import split
+from hpo.engine.training.compression.inputs import without_added
 from hpo.engine.training.compression.packing import leaves
 from hpo.spec.load import load_document
 from hpo.trained.description import Description
@@ -108,7 +109,8 @@ def drawn(
     loaded = load_data(experiment.training.data, folder, None)
     program, _ = split(experiment.training, loaded, "cpu")
     shapes = abstract_model(program)
-    weights = jax.tree.map(_draw, {"params": shapes.params, "variables": shapes.variables})
+    arrays = {"params": without_added(shapes.params), "variables": shapes.variables}
+    weights = jax.tree.map(_draw, arrays)
     # Running variances are positive.
     weights["variables"] = jax.tree.map(np.abs, weights["variables"])
     told = Description.of(loaded)

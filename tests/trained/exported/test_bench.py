@@ -38,6 +38,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SPECS)
 def test_each_engine_answers_every_number_of_rows(kind: str, tmp_path: Path) -> None:
     model, _ = drawn(tmp_path, data_of(tmp_path, kind), SPECS[kind])

@@ -28,12 +28,18 @@ RNG = np.random.default_rng(5)
 
 
 def in_bits(
-    folder: Path, kind: str, spec: dict[str, Any], weights: dict[str, Any], bits: int | None
+    folder: Path,
+    kind: str,
+    spec: dict[str, Any],
+    weights: dict[str, Any],
+    bits: int | None,
+    name: str = "integer",
 ) -> tuple[Model, Member, np.ndarray]:
     """A model with drawn weights of these levels, and 200 rows for it."""
-    some = {"weights": weights} | ({} if bits is None else {"activations": {"bits": bits}})
+    activations = {} if bits is None else {"activations": {"name": name, "bits": bits}}
+    some = {"weights": weights} | activations
     model, _ = drawn(folder, data_of(folder, kind), spec, compression=some)
-    ends = {"low": -0.5, "high": 1.1}
+    ends = {"low": -0.5, "high": 1.1, "least": -0.5, "step": 0.07, "bits": bits}
     own = jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.full_like(leaf, ends.get(path[-1].key, leaf)),
         model.members[0].weights,
@@ -77,6 +83,20 @@ def test_whole_numbers_give_the_answers_that_the_model_emulates(
     arrays = [numpy_helper.to_array(one) for one in found.graph.initializer]
     assert max(one.size for one in arrays if one.dtype == np.float32) <= 16  # biases and scales
     assert levels_kept(model) == "weights and activations"
+
+
+@pytest.mark.parametrize("bits", [2, 5, 8])
+@pytest.mark.parametrize(("kind", "spec"), [("table", MLP), ("colours", CNN)])
+def test_trained_steps_are_multiplied_as_whole_numbers(
+    kind: str, spec: dict[str, Any], bits: int, tmp_path: Path
+) -> None:
+    model, member, x = in_bits(tmp_path, kind, spec, {"name": "integer"}, bits, "learned")
+    found = integer_network(model, member)
+    expected = np.asarray(jax.jit(whole_network(model, member).outputs)(x))
+    np.testing.assert_allclose(run(found, x), expected, rtol=1e-5, atol=1e-5)
+    names = operators(found)
+    assert names.count("MatMulInteger") == (3 if kind == "table" else 2)
+    assert not {"MatMul", "Conv"} & {*names}
 
 
 def test_a_dense_layer_is_a_product_of_whole_numbers(tmp_path: Path) -> None:

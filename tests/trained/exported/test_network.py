@@ -45,6 +45,7 @@ def test_every_model_is_tried() -> None:
     assert {model["name"] for model, _ in CASES} == MODELS.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spec", "kind"), CASES, ids=lambda one: str(one)[:40])
 def test_the_engine_gives_the_outputs_of_every_model(
     spec: dict[str, Any], kind: str, tmp_path: Path
@@ -58,6 +59,28 @@ def test_the_engine_gives_the_outputs_of_every_model(
         expected = np.asarray(outputs(x))
         (found,) = engine.run(None, {"x": x})
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize("least", [-0.1, 0.0])
+def test_the_engine_rounds_by_trained_steps_as_the_model_does(
+    least: float, spec: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    some = {"compression": {"activations": {"name": "learned", "bits": 3}}}
+    model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec, **some)
+    (member,) = model.members
+    values = {"step": 0.05, "least": least, "bits": 3}
+    weights = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: np.full_like(leaf, values.get(path[-1].key, leaf)), member.weights
+    )
+    member, x = member._replace(weights=weights), features_for(model, 20)
+    expected = np.asarray(whole_network(model, member).outputs(x))
+    (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    other = replace(
+        model, training=with_leaves(model.training, {"compression.activations.bits": 8})
+    )
+    assert abs(np.asarray(whole_network(other, member).outputs(x)) - expected).max() > 1e-4
 
 
 @pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])

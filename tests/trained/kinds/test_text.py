@@ -49,6 +49,7 @@ def model(cats: Path) -> Model:
     return load_model(cats / "model", "cpu")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tokens", ["characters", "bytes", "bpe"])
 def test_the_score_of_the_validation_text_is_the_stored_one_to_the_bit(
     cats: Path, tmp_path: Path, compile_cache: Path, tokens: str

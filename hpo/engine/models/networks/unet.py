@@ -96,7 +96,7 @@ class Up(nnx.Module):  # type: ignore[misc]
         self.rounder = nnx.data(None)
 
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        x = x if self.rounder is None else self.rounder.rounded(x)
+        x = x if self.rounder is None else self.rounder.rounded(x, self.kernel[...])
         batch, height, width, _ = x.shape
         y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
         y = y.reshape(batch, height, width, 2, 2, -1).swapaxes(2, 3)

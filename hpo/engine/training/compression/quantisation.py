@@ -65,7 +65,8 @@ def quantised(compression: Compression, tree: Any) -> Any:
 
     rounded = mapped(one, tree)
     if has_steps(compression):
-        rounded[STEPS] = jax.tree.map(learned.used_step, tree[STEPS])
+        own = {name: learned.used_step(step) for name, step in tree[STEPS].items() if name in bits}
+        rounded[STEPS] = {**tree[STEPS], **own}
     return rounded
 
 

@@ -11,12 +11,14 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.activations.learned import in_steps
 from hpo.engine.models.activations.rounding import (
     Rounder,
     in_levels,
     levels_of,
     named_rounding,
     rounding,
+    step_levels,
 )
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import split
@@ -75,6 +77,20 @@ def test_the_levels_of_a_range_are_those_of_the_rounding_to_the_bit(bits: int) -
     assert levels_of(0.0, 0.0, bits) is None
 
 
+@pytest.mark.parametrize("least", [-0.5, 0.0])
+def test_the_levels_of_a_step_are_those_of_the_rounding_to_the_bit(least: float) -> None:
+    rng = np.random.default_rng(0)
+    for bits in range(2, 9):
+        step, x = rng.uniform(0.01, 2, 2000)[0], rng.normal(0, 3, 2000).astype(np.float32)
+        levels = step_levels(step, least, bits)
+        half = 2 ** (bits - 1)
+        assert (levels.zero, levels.most) == (half if least < 0 else 0, 2**bits - 1)
+        codes = np.clip(np.rint(x * np.float32(levels.each)) + levels.zero, 0, levels.most)
+        expected = (codes - levels.zero).astype(np.float32) * np.float32(levels.unit)
+        found = jax.jit(in_steps, static_argnums=(2, 3))(x, jnp.float32(step), bits, least < 0, 1)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_rounding_may_be_one_named_operation_of_a_trace() -> None:
     rounder = Rounder()
     rounder.low.set_value(np.float32(-0.5))
@@ -82,13 +98,13 @@ def test_a_rounding_may_be_one_named_operation_of_a_trace() -> None:
 
     def read(x: Any) -> Any:
         with rounding(4, is_training=False):
-            return rounder.rounded(x)
+            return rounder.rounded(x, np.ones((2, 3)))
 
     x = jax.ShapeDtypeStruct((3, 2), np.float32)
     with named_rounding():
         (only,) = jax.make_jaxpr(read)(x).eqns
     assert only.primitive.name == "in_levels"
-    assert only.params == {"low": -0.5, "high": 1.5, "bits": 4}
+    assert only.params == levels_of(-0.5, 1.5, 4)._asdict()
     assert only.outvars[0].aval.shape == (3, 2)
     # JAX would remember the trace of the same function.
     assert len(jax.make_jaxpr(lambda x: read(x))(x).eqns) > 5

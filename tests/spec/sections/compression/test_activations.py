@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from hpo.errors import SpecError
+from hpo.spec.load import load_document
 from hpo.spec.sections.compression.activations import Activations, activation_mistakes
+
+PLAIN = {
+    "name": "iris",
+    "data": {"dataset": "iris"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "adamw", "learning_rate": 0.01},
+    "train": {"epochs": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -26,4 +37,19 @@ def test_what_changes_no_model_of_a_users_own_is_refused() -> None:
         (("compression", "activations", name), text) for name in ("bits", "top")
     ]
     assert not [*activation_mistakes(asked, None)]
+    learned = Activations(name="learned", bits=4)
+    assert [path[-1] for path, _ in activation_mistakes(learned, "nets.py:Net")] == ["name", "bits"]
+    assert not [*activation_mistakes(learned, None)]
     assert not [*activation_mistakes(Activations(), "nets.py:Net")]
+
+
+def test_a_step_between_no_levels_is_refused() -> None:
+    text = "learned trains the step between levels, and bits are left out: give 2 to 8"
+    path = ("compression", "activations", "name")
+    assert [*activation_mistakes(Activations(name="learned"), None)] == [(path, text)]
+    values = {"compression": {"activations": {"name": "learned"}}}
+    spec = {**PLAIN, **values}
+    with pytest.raises(SpecError, match=r"compression\.activations\.name: learned trains"):
+        load_document(spec, Path())
+    # A space may give the bits.
+    load_document({**spec, "space": {"compression.activations.bits": {"int": [2, 8]}}}, Path())
