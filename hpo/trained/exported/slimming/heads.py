@@ -1,7 +1,7 @@
 """The numbers of attention's heads in an order in which as many of each head may go.
 
 All heads have as many numbers, in one array. So the units that are cut are put at the same places
-of each: a score does not depend on the order of the numbers of its query and its key, nor an answer
+of each. A score does not depend on the order of the numbers of its query and its key, nor an answer
 on that of values.
 """
 
