@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.extend import core
 
-from hpo.trained.exported.slimming.shapes import axis_groups, is_open
+from hpo.trained.exported.slimming.shapes import axes_of_slices, axis_groups, is_open
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -266,6 +266,19 @@ def _parted(equation: Any, inputs: Sequence[Known]) -> list[Known]:
     return [Known(*pair) for pair in zip(*parts, strict=True)]
 
 
+def _taken(equation: Any, inputs: Sequence[Known]) -> Known | None:
+    """The rows of a table."""
+    if (pairs := axes_of_slices(equation)) is None:
+        return None
+    held = {axis for axis, _ in pairs}
+    shape = inputs[0].where.shape
+    row = _same_along(inputs[0], [axis for axis in range(len(shape)) if axis not in held])
+    sizes = [1] * len(equation.outvars[0].aval.shape)
+    for axis, place in pairs:
+        sizes[place] = shape[axis]
+    return Known(*(one.reshape(sizes) for one in row))
+
+
 def _squeezed(equation: Any, inputs: Sequence[Known]) -> Known:
     return Known(*(one.squeeze(equation.params["dimensions"]) for one in inputs[0]))
 
@@ -341,6 +354,7 @@ RULES: dict[str, Rule] = {
     "concatenate": _joined,
     "split": _parted,
     "squeeze": _squeezed,
+    "gather": _taken,
     "reduce_sum": _added_up,
     "reduce_max": _largest,
     "reduce_window_max": _largest_of_windows,

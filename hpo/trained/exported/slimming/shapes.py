@@ -34,6 +34,24 @@ def axis_groups(before: Sequence[Any], after: Sequence[Any]) -> list[tuple[list[
     return groups
 
 
+def axes_of_slices(equation: Any) -> list[tuple[int, int]] | None:
+    """The axes of an array, and those of slices that are taken along another one; None otherwise.
+
+    So the rows of a table are taken that ids tell.
+    """
+    params = equation.params
+    numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
+    taken, shape = tuple(numbers.start_index_map), equation.invars[0].aval.shape
+    rest = [axis for axis in range(len(shape)) if axis not in taken]
+    is_plain = (
+        len(taken) == 1
+        and tuple(numbers.collapsed_slice_dims) == taken
+        and not getattr(numbers, "operand_batching_dims", ())
+        and all(sizes[axis] == shape[axis] for axis in rest)
+    )
+    return [*zip(rest, numbers.offset_dims, strict=True)] if is_plain else None
+
+
 def _product(sizes: Sequence[Any]) -> Any:
     found: Any = 1
     for size in sizes:

@@ -21,6 +21,7 @@ from hpo.trained.exported.slimming.known import (
     reads_zeros,
     sum_of_products,
 )
+from hpo.trained.exported.slimming.shapes import axes_of_slices
 from hpo.trained.exported.translation import read_equations
 
 # Operations that run a function, which is written out in their place.
@@ -198,6 +199,13 @@ def _convolution(kept: Kept, equation: Any) -> dict[str, Any]:
     return {**equation.params, "feature_group_count": groups}
 
 
+def _take(kept: Kept, equation: Any) -> dict[str, Any]:
+    pairs, sizes = axes_of_slices(equation), [*equation.params["slice_sizes"]]
+    for axis, _ in pairs or ():
+        sizes[axis] = kept.counts(equation.invars[0])[axis]
+    return {**equation.params, "slice_sizes": tuple(sizes)}
+
+
 _SUMS = ("dot_general", "conv_general_dilated", "reduce_sum")
 _CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
     "broadcast_in_dim": _with_sizes("shape"),
@@ -205,5 +213,6 @@ _CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
     "slice": _slice,
     "pad": _pad,
     "split": _split,
+    "gather": _take,
     "conv_general_dilated": _convolution,
 }

@@ -114,8 +114,9 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, list[int]], dict[str, Any]
     "resnet, depthwise": (
         {"name": "resnet", "filters": [4], "blocks": 1, "block": "depthwise", "norm": "none"},
         "colours",
-        {"first": [3], "blocks/0/convs/1": [0, 1], "blocks/0/convs/3": [3]},
-        {},
+        {"first": [2], "blocks/0/convs/1": [0, 1], "blocks/0/convs/3": [2]},
+        # Below 0, so that relu answers 0: a depthwise convolution reads zeros around the image.
+        {"first__bias": WIDE[:4], "blocks__0__convs__1__bias": WIDE[:4]},
         {
             "first/kernel": (3, 3, 3, 3),
             "first/bias": (3,),
@@ -160,6 +161,14 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, list[int]], dict[str, Any]
             "blocks/0/wide/bias": (13,),
             "blocks/0/narrow/kernel": (13, 8),
         },
+    ),
+    # Numbers of the vectors of tokens; the states of a recurrent layer stay.
+    "rnn": (
+        {"name": "rnn", "cell": "gru", "width": 6, "embedding": 5},
+        "texts",
+        {"layers/0/0/linear": [0]},
+        {"embedding__tokens__embedding": np.outer(WIDE[:7], np.array([1, 0, 1, 0, 1], np.float32))},
+        {"embedding/tokens/embedding": (7, 3), "layers/0/0/linear/kernel": (3, 18)},
     ),
     # All members of `tabm` share the kernels.
     "tabm": (
