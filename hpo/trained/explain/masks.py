@@ -10,7 +10,7 @@ from hpo.data.dataset import Split
 from hpo.data.new.arrays import FILE
 from hpo.data.source import Source
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.explain.attribution import attributed
+from hpo.trained.explain.attribution import COARSE, attributed
 from hpo.trained.explain.findings import (
     Explanation,
     How,
@@ -97,7 +97,7 @@ def _pictures(
     rows = np.repeat(np.arange(len(masks)), [len(own) for own in found])
     numbers = np.concatenate(found)
     alone = np.where(masks[rows] == numbers[:, None, None], masks[rows], -1).astype(np.int32)
-    parts = attributed(model, images.take(rows), usual, alone, {})
+    parts = attributed(model, images.take(rows), usual, alone, {}, COARSE)
     assert parts is not None
     maps: list[dict[int, np.ndarray]] = [{} for _ in masks]
     for row, number, part in zip(rows, numbers, parts.parts, strict=True):
