@@ -16,7 +16,8 @@ from hpo.trained.exported.slimming.known import (
     is_summed_plainly,
     known_of,
 )
-from hpo.trained.exported.slimming.shapes import axes_of_slices, axis_groups, is_open
+from hpo.trained.exported.slimming.shapes import axes_of_slices, axis_groups, is_open, loop_of
+from hpo.trained.exported.translation import read_equations
 
 
 class Kept:
@@ -84,12 +85,39 @@ def places_kept(jaxpr: Any, found: Mapping[Any, Known]) -> Kept:
     kept.has_grown = True
     while kept.has_grown:
         kept.has_grown = False
-        for equation in reversed(jaxpr.eqns):
-            rule = RULES.get(equation.primitive.name, _all_stays)
-            rule(kept, equation)
+        _agree(kept, jaxpr)
         if not kept.has_grown:
             kept.fill()
     return kept
+
+
+def _agree(kept: Kept, jaxpr: Any) -> None:
+    for equation in reversed(read_equations(jaxpr)):
+        rule = RULES.get(equation.primitive.name, _all_stays)
+        rule(kept, equation)
+
+
+def _looped(kept: Kept, equation: Any) -> None:
+    """A state has the same places before and after each step."""
+    loop = loop_of(equation)
+    if loop is None:
+        _all_stays(kept, equation)
+        return
+    body, end = loop.body, loop.same + loop.state
+    outer, inner = equation.invars, body.invars
+    pairs = [*zip(outer[:end], inner[:end], strict=True)]
+    for states in (body.outvars[: loop.state], equation.outvars[: loop.state]):
+        pairs += zip(states, inner[loop.same : end], strict=True)
+    for one, other in pairs:
+        for axis in range(len(one.aval.shape)):
+            kept.share(one, axis, other, axis)
+    rows = [*zip(outer[end:], inner[end:], strict=True)]
+    rows += zip(equation.outvars[loop.state :], body.outvars[loop.state :], strict=True)
+    for all_rows, row in rows:
+        kept.keep(all_rows, 0)
+        for axis in range(len(row.aval.shape)):
+            kept.share(all_rows, axis + 1, row, axis)
+    _agree(kept, body)
 
 
 def _all_stays(kept: Kept, equation: Any) -> None:
@@ -338,6 +366,7 @@ RULES: dict[str, Callable[[Kept, Any], None]] = {
     "transpose": _transposed,
     "squeeze": _squeezed,
     "gather": _taken,
+    "scan": _looped,
     "slice": _sliced,
     "pad": _padded,
     "concatenate": _joined,
