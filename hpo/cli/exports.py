@@ -116,8 +116,8 @@ def _tell(found: Exported, out: Path, *, has_folds: bool) -> None:
         )
     if found.units is not None:
         whole, left, stay = found.units.values()
-        also = f", and {stay:,} of those that stay" if stay else ""
-        print_line(f"units: {whole:,} -> {left:,}; the others are cut{also}")
+        others = f"{stay:,} of those left are cut, too" if stay else "the others are cut"
+        print_line(f"units: {whole:,} -> {left:,}; {others}")
     if has_folds:
         print_line("no metrics are told: every row of its folds has trained a member")
     if found.metrics is not None:

@@ -47,6 +47,21 @@ def test_rows_that_trained_members_of_folds_judge_no_export(hpo, tmp_path, compi
     assert "loss" not in result.out
 
 
+def test_it_is_said_how_many_units_of_all_members_are_left(hpo, tmp_path, compile_cache):
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    write_table(tmp_path / "table.csv")
+    leaves = ("name=magnitude", "unit=unit", "share=0.5")
+    words = (f"compression.sparsity.{leaf}" for leaf in leaves)
+    shape = ("model.widths=[8, 4]", "model.norm=layer")
+    trained(
+        Studies(tmp_path, compile_cache), tmp_path, "data.folds=2", "train.epochs=1", *shape, *words
+    )
+    result = hpo("export-model", str(tmp_path / "model"), "-o", str(tmp_path / "out"))
+    assert result.code == 0, result.err
+    assert "units: 24 -> 12; the others are cut" in result.out
+
+
 def test_bench_gives_the_times_of_each_engine(hpo, tmp_path, compile_cache):
     write_table(tmp_path / "table.csv")
     trained(Studies(tmp_path, compile_cache), tmp_path, "train.epochs=1")

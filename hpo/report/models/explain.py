@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -264,9 +264,9 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "words": [
             {**one._asdict(), "parts": [_plain(part) for part in one.parts]} for one in found.words
         ],
-        "passages": [one._asdict() for one in found.passages],
-        "tokens": [one._asdict() for one in found.tokens],
-        "windows": [one._asdict() for one in found.windows],
+        "passages": [_plain_values(one._asdict()) for one in found.passages],
+        "tokens": [_plain_values(one._asdict()) for one in found.tokens],
+        "windows": [_plain_values(one._asdict()) for one in found.windows],
         "worst": [{**one._asdict(), "loss": _plain(one.loss)} for one in found.worst],
     }
 
@@ -277,6 +277,18 @@ def _steps(found: Attribution) -> dict[str, Any]:
         return {}
     sizes = np.abs(found.parts).mean(0)
     return {"steps": dict(zip(found.names, sizes.T.tolist(), strict=True))}
+
+
+def _plain_values(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Values and lists of values, with none in the place of numbers that are not finite."""
+
+    def plain(value: Any) -> Any:
+        return _plain(value) if isinstance(value, float) else value
+
+    return {
+        name: [*map(plain, value)] if isinstance(value, tuple) else plain(value)
+        for name, value in named.items()
+    }
 
 
 def _plain(value: float) -> float | None:

@@ -25,17 +25,30 @@ from hpo.trained.ensembles.ensemble import Answering, shares_of
 from hpo.trained.explain.importance import Columns, with_column
 from hpo.trained.model import Member, Model
 
-# Pieces of the way from the base to a row at first, and points in each.
-_PIECES, _POINTS = 32, 4
+_POINTS = 4  # in each piece of the way from the base to a row
 # How often a piece is halved at most, and how many pieces of a way a row may have at once.
 _HALVINGS, _MOST_PIECES = 8, 128
-# How close the parts are to be to the rise, as a share of the largest rise of all rows. The limit
-# of a piece supposes that this number of pieces of a way have a gap.
-_GAP, _KINKS = 1e-3, 16
+# The limit of a piece supposes that this number of pieces of a way have a gap.
+_KINKS = 16
 _ROUNDING = 1e-6
 _PIECES_AT_ONCE, _BYTES_AT_ONCE = 1024, 1 << 29
 # Gradients keep what several layers have made.
 _LAYERS_KEPT = 4
+
+
+class Fineness(NamedTuple):
+    """How close parts are to be to the rise, as a share of the largest rise of all rows.
+
+    `pieces` are those of a way at first, which are halved for that.
+    """
+
+    gap: float
+    pieces: int
+
+
+FINE = Fineness(1e-3, 32)
+# For pictures: nobody sees a hundredth, and a thousandth takes several times as long.
+COARSE = Fineness(1e-2, 4)
 
 
 class Attribution(NamedTuple):
@@ -71,6 +84,7 @@ def attributed(
     usual: Source,
     found: np.ndarray,
     columns: Mapping[str, Columns],
+    fineness: Fineness = FINE,
 ) -> Attribution | None:
     """The parts of the columns of a table, or of pixels without `columns`, in a model's answers.
 
@@ -88,7 +102,7 @@ def attributed(
             base = np.broadcast_to(mean, x.shape).astype(np.float32)
             codes = len(member.data.categories)
             base = np.concatenate([x[:, :codes], base[:, codes:]], axis=1) if codes else base
-            own, rise = member_parts(one, member, x, base, found)
+            own, rise = member_parts(one, member, x, base, found, fineness)
             if columns:
                 owners = _owners(one, member, source, x, columns)
                 if owners is None:
@@ -125,13 +139,21 @@ def _owners(
 
 
 def member_parts(
-    model: Model, member: Member, x: np.ndarray, base: np.ndarray, found: np.ndarray
+    model: Model,
+    member: Member,
+    x: np.ndarray,
+    base: np.ndarray,
+    found: np.ndarray,
+    fineness: Fineness = FINE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The parts of the features of each row in the answers of a member, and their rises."""
     answer = jax.jit(partial(_answers, model.program, model.training))
     integrate = jax.jit(partial(_integrated, model.program, model.training))
     bytes_of_row = max(1, _LAYERS_KEPT * model.row_bytes, 32 * x[0].size)
-    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE, len(x) * _PIECES))
+    # The parts of all pieces of some rows are in memory at once, as float64.
+    at_once = max(1, _BYTES_AT_ONCE // (8 * x[0].size * _MOST_PIECES))
+    most = min(len(x), at_once) * fineness.pieces
+    size = max(1, min(_BYTES_AT_ONCE // bytes_of_row, _PIECES_AT_ONCE, most))
 
     def of(function: Any, rows: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
         pieces = []
@@ -149,27 +171,34 @@ def member_parts(
     rises = last - first
     # Answers of 32 bits are no more exact than this.
     least = _ROUNDING * max(np.abs(last).max(), np.abs(first).max())
-    limit = max(_GAP * np.abs(rises).max() / _KINKS, least)
-    return _in_pieces(lambda *some: of(integrate, *some), x.shape, limit), rises
+    limit = max(fineness.gap * np.abs(rises).max() / _KINKS, least)
+    groups = [rows[start : start + at_once] for start in range(0, len(x), at_once)]
+    how = x.shape[1:], limit, fineness.pieces
+    parts = [_in_pieces(partial(of, integrate), group, *how) for group in groups]
+    return np.concatenate(parts), rises
 
 
 def _in_pieces(
-    integrate: Callable[..., list[np.ndarray]], shape: tuple[int, ...], limit: float
+    integrate: Callable[..., list[np.ndarray]],
+    every: np.ndarray,
+    shape: tuple[int, ...],
+    limit: float,
+    pieces: int,
 ) -> np.ndarray:
-    """The integral of each row over the whole way; pieces with gaps above `limit` are halved.
+    """The integral of some rows over the whole way; pieces with gaps above `limit` are halved.
 
     A network of relu has kinks on the way. Only the pieces with a kink have gaps.
     """
-    total, width = np.zeros(shape), 1 / _PIECES
-    rows = np.repeat(np.arange(shape[0]), _PIECES)
-    starts = np.tile(np.arange(_PIECES) * width, shape[0])
+    total, width = np.zeros((len(every), *shape)), 1 / pieces
+    rows = np.repeat(np.arange(len(every)), pieces)
+    starts = np.tile(np.arange(pieces) * width, len(every))
     for level in range(_HALVINGS + 1):
         parts, gaps = integrate(
-            rows, starts.astype(np.float32), np.full(len(rows), width, np.float32)
+            every[rows], starts.astype(np.float32), np.full(len(rows), width, np.float32)
         )
         is_done = (np.abs(gaps) <= limit) | ~np.isfinite(gaps)
         # Answers that rise in steps have gaps everywhere, which no halving closes.
-        if level == _HALVINGS or 2 * (~is_done).sum() > _MOST_PIECES * shape[0]:
+        if level == _HALVINGS or 2 * (~is_done).sum() > _MOST_PIECES * len(every):
             is_done[:] = True
         np.add.at(total, rows[is_done], parts[is_done])
         if is_done.all():

@@ -72,7 +72,7 @@ def explained_forecasts(
         return loss(own.predictions(some, name, some[order]))
 
     names, count = [*own.variables], len(some)
-    importance = permutation_importances(names, count, loss_of, how.repeats, how.seed, watch)
+    importance = permutation_importances(names, count, loss_of, how.shuffles, how.seed, watch)
     return Explanation(
         own.count,
         metrics,
@@ -152,7 +152,10 @@ class _Series:
         for model, share in shares_of(self._model):
             for member in model.members:
                 x = self._windows(member, self._rows(np.array(starts)))
-                mean = self._windows(member, self._rows(usual)).mean(0)
+                values = values_of_rows(self._source, member.data.transform)
+                # Step by step, because all windows together take `window` times as much memory.
+                steps = range(self.window)
+                mean = np.stack([values[usual + step].mean(0) for step in steps])
                 base = np.broadcast_to(mean, x.shape).astype(np.float32)
                 alone = np.zeros(len(x), np.int32)  # no classes
                 own, rise = member_parts(model, member, x, base, alone)

@@ -10,12 +10,12 @@ from hpo.data.dataset import Split
 from hpo.data.new.arrays import FILE
 from hpo.data.source import Source
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.explain.attribution import attributed
+from hpo.trained.explain.attribution import COARSE, attributed
 from hpo.trained.explain.findings import (
     Explanation,
     How,
     Wrong,
-    chosen_metric,
+    check_unshuffled,
     row_text,
     some_places,
 )
@@ -32,8 +32,9 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     """Explain a class for each pixel by images with masks; no list of all pixels is kept.
 
     Raises:
-        HpoError: for a metric that the model does not have.
+        HpoError: for a metric or a number of shuffles.
     """
+    check_unshuffled(how)
     source, classes = new.source, model.description.classes
     weight = np.ones(len(source)) if source.weight is None else source.weight
     split = Split({"y": source.y, "weight": weight.astype(np.float32)})
@@ -51,7 +52,7 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     return Explanation(
         len(source),
         told.metrics,
-        chosen_metric(how, "loss", told.metrics),
+        "loss",
         (),
         tuple(
             Wrong(
@@ -97,7 +98,7 @@ def _pictures(
     rows = np.repeat(np.arange(len(masks)), [len(own) for own in found])
     numbers = np.concatenate(found)
     alone = np.where(masks[rows] == numbers[:, None, None], masks[rows], -1).astype(np.int32)
-    parts = attributed(model, images.take(rows), usual, alone, {})
+    parts = attributed(model, images.take(rows), usual, alone, {}, COARSE)
     assert parts is not None
     maps: list[dict[int, np.ndarray]] = [{} for _ in masks]
     for row, number, part in zip(rows, numbers, parts.parts, strict=True):

@@ -100,10 +100,13 @@ def test_forecasts_have_steps_and_the_worst_windows() -> None:
             "row": 5,
             "time": "2024-01-05",
             "error": 1.5,
-            "truth": (1.0, 2.0),
-            "forecast": (2.5, 3.5),
+            "truth": [1.0, 2.0],
+            "forecast": [2.5, 3.5],
         }
     ]
+    burst = found.windows[0]._replace(error=float("inf"), forecast=(float("nan"), 3.5))
+    (told,) = as_json(replace(found, windows=(burst,)))["windows"]
+    assert (told["error"], told["forecast"]) == (None, [None, 3.5])
     long = found.windows[0]._replace(truth=(1.0,) * 24, forecast=(1.0,) * 24)
     assert "  the worst windows: values 1, 9, 16 and 24 of 24 after a time" in shown(
         replace(found, windows=(long,))
@@ -186,7 +189,7 @@ def test_texts_have_the_worst_passages_and_tokens() -> None:
         "  '\\n'   7 of 12  ' cat'           2.5000",
     ]
     plain = as_json(found)
-    assert plain["passages"][0]["losses"] == (0.5, 1.0, 4.0, 0.5)
+    assert plain["passages"][0]["losses"] == [0.5, 1.0, 4.0, 0.5]
     assert plain["tokens"] == [
         {"token": "\n", "times": 12, "wrong": 7, "loss": 2.5, "instead": " cat"}
     ]

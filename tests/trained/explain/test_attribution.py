@@ -64,6 +64,18 @@ def test_the_parts_of_a_network_add_up_to_the_rise_of_its_answer(
     np.testing.assert_allclose(parts.rises - parts.rises[0], own - own[0], atol=1e-4)
 
 
+def test_rows_in_groups_have_the_parts_of_all_together(
+    churn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(churn / "model", "cpu")
+    source = read_new(model, churn / "table.csv").source
+    found = model.predictions(source).argmax(1).astype(np.int32)
+    whole = parts_of(model, source, found)
+    monkeypatch.setattr("hpo.trained.explain.attribution._BYTES_AT_ONCE", 1 << 19)
+    groups = parts_of(model, source, found)
+    np.testing.assert_allclose(groups.parts, whole.parts, atol=1e-6)
+
+
 def test_features_that_mix_columns_have_no_parts_of_columns(
     studies: Studies, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import t
 from sklearn.inspection import permutation_importance
 
-import hpo
+import hpo as package
 from hpo.data.source import Source
 from hpo.errors import HpoError
 from hpo.trained.explain.explanation import explained
@@ -117,7 +117,7 @@ def test_importances_are_those_of_scikit_learn_for_rows_of_whole_windows(power: 
 def test_the_worst_windows_are_told_by_time_in_the_unit_of_the_target(power: Model) -> None:
     found = found_for(power)
     table = pd.read_csv(power.folder.parent / "new.csv")
-    told = hpo.load(power.folder).predict(power.folder.parent / "new.csv").set_index("day")
+    told = package.load(power.folder).predict(power.folder.parent / "new.csv").set_index("day")
     ahead = sliding_window_view(table["power"].to_numpy()[WINDOW:], HORIZON)
     errors = np.abs(told.to_numpy()[:COUNT] - ahead).mean(1)
     assert found.windows[0].error == pytest.approx(errors.max())
@@ -184,6 +184,23 @@ def test_validation_rows_have_the_stored_metrics_and_the_times_of_the_file(power
     for one in found.windows:
         after = pd.date_range(one.time, periods=HORIZON + 1).astype(str)[1:]
         assert one.truth == tuple(days.loc[after, "power"])
+
+
+def test_the_command_tells_and_writes_the_same_as_programs_get(
+    power: Model, tmp_path: Path, hpo: Any
+) -> None:
+    words = ("explain", str(power.folder), str(power.folder.parent / "new.csv"), "-q")
+    shown = hpo(*words, "--worst", "2", "--repeats", "2", "-o", str(tmp_path / "why"))
+    assert shown.code == 0, shown.err
+    assert f"{COUNT} windows: loss" in shown.out
+    assert "column, and how much worse rmse is without it (95 %)" in shown.out
+    assert "the worst windows: values 1, 2 and 3 of 3 after a time" in shown.out
+    plain = json.loads(hpo(*words, "--worst", "2", "--repeats", "2", "--json").out)
+    assert plain == json.loads((tmp_path / "why" / "explanation.json").read_text())
+    lines = pd.read_csv(tmp_path / "why" / "attributions.csv")
+    assert lines["step"].tolist() == [*range(-WINDOW, 0)] * 2
+    sums = lines.groupby("row")[[*VARIABLES]].sum().sum(axis=1)
+    np.testing.assert_allclose(sums, lines.groupby("row")["rise"].first(), atol=1e-4)
 
 
 def test_a_target_without_other_columns_is_explained_by_its_own_past(

@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, jaccard_score, log_loss
 
 from hpo.data.source import Source
 from hpo.errors import HpoError
-from hpo.trained.explain.attribution import attributed
+from hpo.trained.explain.attribution import COARSE, attributed
 from hpo.trained.explain.explanation import explained
 from hpo.trained.explain.findings import How
 from hpo.trained.model import Model
@@ -93,7 +93,7 @@ def test_the_worst_images_have_the_largest_mean_loss_and_a_picture(
         classes = len(np.unique(chances[row - 1].argmax(-1)))
         # The image, two masks with a line before each, and maps with two.
         assert picture.shape == (128, 8 * (16 + 2 * 17 + classes * 18), 3)
-    with pytest.raises(HpoError, match=r"--metric: unknown name 'auc'"):
+    with pytest.raises(HpoError, match="--metric: is for models of columns"):
         explained(model, NewData(source), How("auc"))
 
 
@@ -104,6 +104,9 @@ def test_the_parts_of_pixels_add_up_to_the_rise_of_the_summed_log_odds(
     some = source.take(np.arange(2))
     pixels = np.full((2, 16, 16), -1, np.int32)
     pixels[:, 4:12, 2:9] = 1
+    rough = attributed(model, some, source, pixels, {}, COARSE)
+    assert rough is not None
+    assert rough.gap < 1e-2 * np.abs(rough.rises).max()
     parts = attributed(model, some, source, pixels, {})
     assert parts is not None
     assert parts.parts.shape == (2, 16, 16, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_a_character_that_no_training_text_has_is_a_token_without_a_name(tmp_pat
 
 
 def test_the_validation_text_of_the_training_has_the_stored_metrics(
-    studies: Studies, tmp_path: Path
+    studies: Studies, tmp_path: Path, hpo: Any
 ) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     spec = an_experiment(
@@ -137,6 +138,10 @@ def test_the_validation_text_of_the_training_has_the_stored_metrics(
     stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     found = explained(model, rows_to_explain(model, None, (tmp_path,), None), How())
     assert found.metrics == pytest.approx(stored["validation"], rel=1e-5)
+    shown = hpo("explain", str(tmp_path / "model"), str(tmp_path / "text.txt"), "-q", "--json")
+    assert shown.code == 0, shown.err
+    plain = json.loads(shown.out)
+    assert (plain["rows"], len(plain["passages"])) == ((len(TEXT) - 1) // LENGTH, 10)
     (tmp_path / "text.txt").unlink()
     with pytest.raises(HpoError, match=r"model: give a text: hpo explain .* cannot be read"):
         rows_to_explain(model, None, (tmp_path,), None)

@@ -16,7 +16,8 @@ from hpo.trained.exported.slimming.known import (
     is_summed_plainly,
     known_of,
 )
-from hpo.trained.exported.slimming.shapes import axis_groups, is_open
+from hpo.trained.exported.slimming.shapes import axes_of_slices, axis_groups, is_open, loop_of
+from hpo.trained.exported.translation import read_equations
 
 
 class Kept:
@@ -84,12 +85,39 @@ def places_kept(jaxpr: Any, found: Mapping[Any, Known]) -> Kept:
     kept.has_grown = True
     while kept.has_grown:
         kept.has_grown = False
-        for equation in reversed(jaxpr.eqns):
-            rule = RULES.get(equation.primitive.name, _all_stays)
-            rule(kept, equation)
+        _agree(kept, jaxpr)
         if not kept.has_grown:
             kept.fill()
     return kept
+
+
+def _agree(kept: Kept, jaxpr: Any) -> None:
+    for equation in reversed(read_equations(jaxpr)):
+        rule = RULES.get(equation.primitive.name, _all_stays)
+        rule(kept, equation)
+
+
+def _looped(kept: Kept, equation: Any) -> None:
+    """A state has the same places before and after each step."""
+    loop = loop_of(equation)
+    if loop is None:
+        _all_stays(kept, equation)
+        return
+    body, end = loop.body, loop.same + loop.state
+    outer, inner = equation.invars, body.invars
+    pairs = [*zip(outer[:end], inner[:end], strict=True)]
+    for states in (body.outvars[: loop.state], equation.outvars[: loop.state]):
+        pairs += zip(states, inner[loop.same : end], strict=True)
+    for one, other in pairs:
+        for axis in range(len(one.aval.shape)):
+            kept.share(one, axis, other, axis)
+    rows = [*zip(outer[end:], inner[end:], strict=True)]
+    rows += zip(equation.outvars[loop.state :], body.outvars[loop.state :], strict=True)
+    for all_rows, row in rows:
+        kept.keep(all_rows, 0)
+        for axis in range(len(row.aval.shape)):
+            kept.share(all_rows, axis + 1, row, axis)
+    _agree(kept, body)
 
 
 def _all_stays(kept: Kept, equation: Any) -> None:
@@ -117,7 +145,8 @@ def _summed(kept: Kept, equation: Any) -> None:
 def _product(kept: Kept, equation: Any) -> None:
     (x, y), (out,) = equation.invars, equation.outvars
     ((over_x,), (over_y,)), (batch_x, batch_y) = equation.params["dimension_numbers"]
-    kept.keep(x, over_x, ~known_terms(kept, equation, over_x, over_y))
+    known = _known_terms(kept, equation, (over_x, over_y), (batch_x, batch_y))
+    kept.keep(x, over_x, ~known)
     kept.share(x, over_x, y, over_y)
     for place, (one, other) in enumerate(zip(batch_x, batch_y, strict=True)):
         kept.share(x, one, y, other)
@@ -130,20 +159,28 @@ def _product(kept: Kept, equation: Any) -> None:
                 place += 1
 
 
-def known_terms(kept: Kept, equation: Any, over_x: int, over_y: int) -> np.ndarray:
-    """Of which places of the axes of a sum of products the terms are known, bool `[n]`."""
+def _known_terms(kept: Kept, equation: Any, over: Sequence[int], batch: Any) -> np.ndarray:
+    """At which places of an axis of each factor all terms of a sum are known, bool `[n]`."""
     pair = factors(equation, [kept.known(atom) for atom in equation.invars])
-    size = equation.invars[0].aval.shape[over_x]
-    has_value, is_zero = (
-        [
-            np.broadcast_to(
-                array.all(tuple(axis for axis in range(array.ndim) if axis != over)), size
-            )
-            for array, over in zip(arrays, (over_x, over_y), strict=True)
-        ]
-        for arrays in ([one.where for one in pair], [one.is_zero for one in pair])
+    size = equation.invars[0].aval.shape[over[0]]
+
+    def each(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Those of batches and of the axis, for all places of others."""
+        found = []
+        for array, axis, own in zip(arrays, over, batch, strict=True):
+            first = (*own, axis)
+            rest = tuple(i for i in range(array.ndim) if i not in first)
+            order = sorted(range(len(first)), key=lambda i: first[i])
+            places: np.ndarray = np.all(array, axis=rest)
+            found.append(np.transpose(places, np.argsort(order)))
+        return found
+
+    (x, y), (x_is_zero, y_is_zero) = (
+        each([one.where for one in pair]),
+        each([one.is_zero for one in pair]),
     )
-    return (has_value[0] & has_value[1]) | is_zero[0] | is_zero[1]
+    known = (x & y) | x_is_zero | y_is_zero
+    return np.broadcast_to(known.all(tuple(range(known.ndim - 1))), size)
 
 
 def _convolution(kept: Kept, equation: Any) -> None:
@@ -156,7 +193,8 @@ def _convolution(kept: Kept, equation: Any) -> None:
     kept.share(x, from_x[0], out, to_out[0])
     kept.share(kernel, from_kernel[0], out, to_out[1])
     if groups == 1:
-        kept.keep(x, from_x[1], ~known_terms(kept, equation, from_x[1], from_kernel[1]))
+        over = from_x[1], from_kernel[1]
+        kept.keep(x, from_x[1], ~_known_terms(kept, equation, over, ((), ())))
         kept.share(x, from_x[1], kernel, from_kernel[1])
     elif groups == channels == out.aval.shape[to_out[1]]:  # each filter has a channel of its own
         kept.share(x, from_x[1], out, to_out[1])
@@ -230,6 +268,21 @@ def _squeezed(kept: Kept, equation: Any) -> None:
     rest = [a for a in range(len(x.aval.shape)) if a not in equation.params["dimensions"]]
     for place, axis in enumerate(rest):
         kept.share(x, axis, out, place)
+
+
+def _taken(kept: Kept, equation: Any) -> None:
+    (table, places), (out,) = equation.invars, equation.outvars
+    pairs = axes_of_slices(equation)
+    if pairs is None:
+        _all_stays(kept, equation)
+        return
+    kept.keep_all(places)
+    for atom, shared in ((table, {axis for axis, _ in pairs}), (out, {axis for _, axis in pairs})):
+        for axis in range(len(atom.aval.shape)):
+            if axis not in shared:
+                kept.keep(atom, axis)
+    for axis, place in pairs:
+        kept.share(table, axis, out, place)
 
 
 def _share_part(kept: Kept, whole: Any, part: Any, axis: int, start: int) -> None:
@@ -312,6 +365,8 @@ RULES: dict[str, Callable[[Kept, Any], None]] = {
     "reshape": _reshaped,
     "transpose": _transposed,
     "squeeze": _squeezed,
+    "gather": _taken,
+    "scan": _looped,
     "slice": _sliced,
     "pad": _padded,
     "concatenate": _joined,

@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.extend import core
 
-from hpo.trained.exported.slimming.shapes import axis_groups, is_open
+from hpo.trained.exported.slimming.shapes import (
+    Loop,
+    axes_of_slices,
+    axis_groups,
+    is_open,
+    loop_of,
+)
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -55,15 +61,49 @@ def what_is_known(jaxpr: Any, weights: Sequence[Any]) -> dict[Any, Known]:
     """What is known of the variables of a function whose inputs are weights and, last, `x`."""
     *own, x = jaxpr.invars
     found = dict(zip(own, map(all_known, weights), strict=True)) | {x: nothing_known(x)}
+    _follow(jaxpr, found)
+    return found
+
+
+def _follow(jaxpr: Any, found: dict[Any, Known]) -> None:
+    """Add what is known of the variables of a function to that of its inputs."""
     for equation in jaxpr.eqns:
         inputs = [known_of(atom, found) for atom in equation.invars]
-        rule = RULES.get(equation.primitive.name)
-        known = None if rule is None else rule(equation, inputs)
+        rule, loop = RULES.get(equation.primitive.name), loop_of(equation)
+        if loop is not None:
+            known: Any = _looped(loop, inputs, found)
+        else:
+            known = None if rule is None else rule(equation, inputs)
         each = known if isinstance(known, list) else [known] * len(equation.outvars)
         for variable, one in zip(equation.outvars, each, strict=True):
             is_known = one is not None and one.where.any()
             found[variable] = one if is_known else nothing_known(variable)
-    return found
+
+
+def _looped(loop: Loop, inputs: Sequence[Known], found: dict[Any, Known]) -> list[Known]:
+    """What each step of a loop leaves as it was, and what it gives for each row."""
+    body, end = loop.body, loop.same + loop.state
+    state = [*inputs[loop.same : end]]
+    rows = [Known(*(a.squeeze(0) for a in _same_along(one, [0]))) for one in inputs[end:]]
+    is_settled = False
+    while not is_settled:
+        given = zip(body.invars, (*inputs[: loop.same], *state, *rows), strict=True)
+        found |= given
+        _follow(body, found)
+        after = [known_of(atom, found) for atom in body.outvars]
+        pairs = zip(state, after, strict=False)
+        kept = [_in_both(*pair) for pair in pairs]
+        # Each round that changes anything leaves less that is known.
+        is_settled = all((a.where == b.where).all() for a, b in zip(kept, state, strict=True))
+        state = kept
+    return [*state, *(Known(*(a[None] for a in one)) for one in after[loop.state :])]
+
+
+def _in_both(one: Known, other: Known) -> Known:
+    """What is known, and the same, of two values."""
+    where = one.where & other.where & (one.numbers == other.numbers)
+    zero = np.zeros((), one.numbers.dtype)
+    return Known(np.where(where, one.numbers, zero), where)
 
 
 def known_of(atom: Any, found: Mapping[Any, Known]) -> Known:
@@ -93,8 +133,9 @@ def reads_zeros(equation: Any) -> bool:
 
 
 def sum_of_products(equation: Any, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """What a product or a convolution makes of arrays that `factors` gives."""
+    """What a product or a convolution makes of arrays that `factors` gives, float64."""
     params = equation.params
+    x, kernel = (np.asarray(one, np.float64) for one in (x, kernel))
     if equation.primitive.name == "dot_general":
         return _product(params["dimension_numbers"], x, kernel)
     _, (last, first, *_), to_out = params["dimension_numbers"]
@@ -139,8 +180,8 @@ def _of_sums(equation: Any, inputs: Sequence[Known]) -> Known | None:
     x, kernel = factors(equation, inputs)
     if reads_zeros(equation):  # so that a sum of others is not the same everywhere
         x = Known(x.numbers * x.is_zero, x.is_zero)
-    counted = [(~one.is_zero).astype(np.float32) for one in (x, kernel)]
-    known = [(one.where & ~one.is_zero).astype(np.float32) for one in (x, kernel)]
+    counted = [~one.is_zero for one in (x, kernel)]
+    known = [one.where & ~one.is_zero for one in (x, kernel)]
     where = sum_of_products(equation, *counted) == sum_of_products(equation, *known)
     numbers = sum_of_products(equation, x.numbers, kernel.numbers)
     kind = equation.outvars[0].aval.dtype
@@ -266,6 +307,19 @@ def _parted(equation: Any, inputs: Sequence[Known]) -> list[Known]:
     return [Known(*pair) for pair in zip(*parts, strict=True)]
 
 
+def _taken(equation: Any, inputs: Sequence[Known]) -> Known | None:
+    """The rows of a table."""
+    if (pairs := axes_of_slices(equation)) is None:
+        return None
+    held = {axis for axis, _ in pairs}
+    shape = inputs[0].where.shape
+    row = _same_along(inputs[0], [axis for axis in range(len(shape)) if axis not in held])
+    sizes = [1] * len(equation.outvars[0].aval.shape)
+    for axis, place in pairs:
+        sizes[place] = shape[axis]
+    return Known(*(one.reshape(sizes) for one in row))
+
+
 def _squeezed(equation: Any, inputs: Sequence[Known]) -> Known:
     return Known(*(one.squeeze(equation.params["dimensions"]) for one in inputs[0]))
 
@@ -341,6 +395,7 @@ RULES: dict[str, Rule] = {
     "concatenate": _joined,
     "split": _parted,
     "squeeze": _squeezed,
+    "gather": _taken,
     "reduce_sum": _added_up,
     "reduce_max": _largest,
     "reduce_window_max": _largest_of_windows,

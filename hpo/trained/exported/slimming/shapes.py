@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpo.trained.exported.translation import is_batch
 
@@ -32,6 +32,44 @@ def axis_groups(before: Sequence[Any], after: Sequence[Any]) -> list[tuple[list[
                 j += 1
         groups.append(([*range(from_, i)], [*range(to, j)]))
     return groups
+
+
+def axes_of_slices(equation: Any) -> list[tuple[int, int]] | None:
+    """The axes of an array, and those of slices that are taken along another one; None otherwise.
+
+    So the rows of a table are taken that ids tell.
+    """
+    params = equation.params
+    numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
+    taken, shape = tuple(numbers.start_index_map), equation.invars[0].aval.shape
+    rest = [axis for axis in range(len(shape)) if axis not in taken]
+    is_plain = (
+        len(taken) == 1
+        and tuple(numbers.collapsed_slice_dims) == taken
+        and not getattr(numbers, "operand_batching_dims", ())
+        and all(sizes[axis] == shape[axis] for axis in rest)
+    )
+    return [*zip(rest, numbers.offset_dims, strict=True)] if is_plain else None
+
+
+class Loop(NamedTuple):
+    """A function that runs for each row of arrays.
+
+    It takes arrays that stay the same, then a state, then the rows. It gives the next state, and
+    rows of other arrays.
+    """
+
+    body: Any
+    same: int
+    state: int
+
+
+def loop_of(equation: Any) -> Loop | None:
+    """The loop that an operation is; None for another one."""
+    if equation.primitive.name != "scan" or equation.params["jaxpr"].consts:
+        return None
+    params = equation.params
+    return Loop(params["jaxpr"].jaxpr, params["num_consts"], params["num_carry"])
 
 
 def _product(sizes: Sequence[Any]) -> Any:

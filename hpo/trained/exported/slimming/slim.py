@@ -52,7 +52,7 @@ def slimmed(network: Network, example: Any) -> Network:
 
     def run(weights: Any, x: Any) -> Any:
         given = jax.tree.leaves(weights)
-        return outputs_of(jaxpr, kept, [*slim[: len(own)], *(given[i] for i in places), x])
+        return outputs_of(jaxpr, kept, [*slim[: len(own)], *(given[i] for i in places), x])[0]
 
     return Network(run, jax.tree.unflatten(tree, arrays))
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend import core
 
 from hpo.trained.exported.slimming.kept import Kept
@@ -21,6 +22,7 @@ from hpo.trained.exported.slimming.known import (
     reads_zeros,
     sum_of_products,
 )
+from hpo.trained.exported.slimming.shapes import Loop, axes_of_slices, loop_of
 from hpo.trained.exported.translation import read_equations
 
 # Operations that run a function, which is written out in their place.
@@ -50,9 +52,17 @@ def _inlined(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[A
         if names and equation.primitive.name in _CALLS:
             inner: Any = params[names[0]]
             return _inlined(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
+        if equation.primitive.name == "scan":
+            params = {**params, "jaxpr": _flat(params["jaxpr"])}
         return _bound(equation, values, params)
 
     return _run(jaxpr, [*consts, *inputs], bind, [*jaxpr.constvars, *jaxpr.invars])
+
+
+def _flat(inner: Any) -> Any:
+    """A function within an operation, in single operations."""
+    shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in inner.in_avals]
+    return jax.make_jaxpr(lambda *inputs: _inlined(inner.jaxpr, inner.consts, inputs))(*shapes)
 
 
 def _bound(equation: Any, values: Sequence[Any], params: Any) -> list[Any]:
@@ -79,17 +89,31 @@ def _run(
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def outputs_of(jaxpr: Any, kept: Kept, inputs: Sequence[Any]) -> Any:
+def outputs_of(jaxpr: Any, kept: Kept, inputs: Sequence[Any]) -> list[Any]:
     """The outputs of a function for arrays without the places that go."""
 
     def bind(equation: Any, values: list[Any]) -> list[Any]:
+        if (loop := loop_of(equation)) is not None:
+            return _looped(loop, kept, equation, values)
         change = _CHANGES.get(equation.primitive.name)
         params = equation.params if change is None else change(kept, equation)
         found = _bound(equation, values, params)
         gone = _gone(kept, equation) if equation.primitive.name in _SUMS else None
         return found if gone is None else [found[0] + gone]
 
-    return _run(jaxpr, inputs, bind, jaxpr.invars)[0]
+    return _run(jaxpr, inputs, bind, jaxpr.invars)
+
+
+def _looped(loop: Loop, kept: Kept, equation: Any, values: Sequence[Any]) -> list[Any]:
+    same, end = values[: loop.same], loop.same + loop.state
+
+    def step(state: Any, rows: Any) -> tuple[Any, Any]:
+        found = outputs_of(loop.body, kept, [*same, *state, *rows])
+        return found[: loop.state], found[loop.state :]
+
+    how = {name: equation.params[name] for name in ("length", "reverse", "unroll")}
+    state, rows = lax.scan(step, [*values[loop.same : end]], [*values[end:]], **how)
+    return [*state, *rows]
 
 
 def _gone(kept: Kept, equation: Any) -> Any:
@@ -198,6 +222,13 @@ def _convolution(kept: Kept, equation: Any) -> dict[str, Any]:
     return {**equation.params, "feature_group_count": groups}
 
 
+def _take(kept: Kept, equation: Any) -> dict[str, Any]:
+    pairs, sizes = axes_of_slices(equation), [*equation.params["slice_sizes"]]
+    for axis, _ in pairs or ():
+        sizes[axis] = kept.counts(equation.invars[0])[axis]
+    return {**equation.params, "slice_sizes": tuple(sizes)}
+
+
 _SUMS = ("dot_general", "conv_general_dilated", "reduce_sum")
 _CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
     "broadcast_in_dim": _with_sizes("shape"),
@@ -205,5 +236,6 @@ _CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
     "slice": _slice,
     "pad": _pad,
     "split": _split,
+    "gather": _take,
     "conv_general_dilated": _convolution,
 }

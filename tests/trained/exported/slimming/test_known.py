@@ -73,3 +73,18 @@ def test_a_convolution_of_a_constant_is_none_at_the_border() -> None:
     # Nine pixels of 1, times 2.
     assert known(run("VALID"), [WINDOW], (6, 6, 1)) == [18]
     assert np.isnan(known(run("SAME"), [WINDOW], (6, 6, 1))).all()
+
+
+def test_of_a_loop_what_each_step_leaves_as_it_was_is_known() -> None:
+    def run(w: Any, x: Any) -> Any:
+        def step(state: Any, row: Any) -> tuple[Any, Any]:
+            # The first unit counts the steps, the second one stays 5, the third reads the rows.
+            added = jnp.concatenate([np.array([1, 0], np.float32), row.reshape(1)])
+            return state + added, state * 2
+
+        start = jnp.asarray(np.full(3, 5, np.float32))
+        state, rows = lax.scan(step, start, (x @ w)[0])
+        return jnp.concatenate([state, rows[0]])
+
+    # A loop over an axis with as many rows as units.
+    np.testing.assert_array_equal(known(run, [DENSE], (2,)), [NAN, 5, NAN, NAN, 10, NAN])

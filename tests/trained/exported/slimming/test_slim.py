@@ -26,6 +26,7 @@ from hpo.trained.exported.translation import translated
 from tests.trained.exported.drawn import data_of, drawn, features_for, with_cut
 
 WIDE = np.linspace(-1, 1, 16, dtype=np.float32)
+WAVES = np.sin(np.arange(6 * 24, dtype=np.float32)).reshape(6, 24)
 Shapes = dict[str, tuple[int, ...]]
 
 # A model, its data, the units that are cut, arrays with other numbers, and the arrays that are
@@ -114,8 +115,9 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, list[int]], dict[str, Any]
     "resnet, depthwise": (
         {"name": "resnet", "filters": [4], "blocks": 1, "block": "depthwise", "norm": "none"},
         "colours",
-        {"first": [3], "blocks/0/convs/1": [0, 1], "blocks/0/convs/3": [3]},
-        {},
+        {"first": [2], "blocks/0/convs/1": [0, 1], "blocks/0/convs/3": [2]},
+        # Below 0, so that relu answers 0: a depthwise convolution reads zeros around the image.
+        {"first__bias": WIDE[:4], "blocks__0__convs__1__bias": WIDE[:4]},
         {
             "first/kernel": (3, 3, 3, 3),
             "first/bias": (3,),
@@ -159,6 +161,40 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, list[int]], dict[str, Any]
             "blocks/0/wide/kernel": (8, 13),
             "blocks/0/wide/bias": (13,),
             "blocks/0/narrow/kernel": (13, 8),
+        },
+    ),
+    # Numbers of the vectors of tokens, and a state that starts at 0 and whose candidate is 0.
+    "rnn, gru": (
+        {"name": "rnn", "cell": "gru", "width": 6, "embedding": 5},
+        "texts",
+        {"layers/0/0/linear": [0, 14]},
+        {
+            "embedding__tokens__embedding": WIDE[:7, None] * np.float32([1, 0, 1, 0, 1]),
+            "layers__0__0__linear__bias": np.float32([1, 2, *[0] * 12, 0, 1, 2, 3]),
+            "layers__0__0__recurrent": WAVES[:, :18] * (np.arange(18) != 14),
+        },
+        {
+            "embedding/tokens/embedding": (7, 3),
+            "layers/0/0/linear/kernel": (3, 15),
+            "layers/0/0/linear/bias": (15,),
+            "layers/0/0/recurrent": (5, 15),
+            "head/kernel": (5, 2),
+        },
+    ),
+    # Of two directions, each has states of its own.
+    "rnn, lstm": (
+        {"name": "rnn", "cell": "lstm", "width": 6, "bidirectional": True, "depth": 2},
+        "series",
+        {"layers/0/1/linear": [12, 13, 17]},
+        {
+            "layers__0__1__gate_bias": np.float32([1] * 12 + [0, 0, 1, 1, 1, 0] + [2] * 6),
+            "layers__0__1__recurrent": WAVES * ~np.isin(np.arange(24), [12, 13]),
+        },
+        {
+            "layers/0/1/linear/kernel": (3, 16),
+            "layers/0/1/gate_bias": (16,),
+            "layers/0/1/recurrent": (4, 16),
+            **dict.fromkeys(("layers/1/0/linear/kernel", "layers/1/1/linear/kernel"), (10, 24)),
         },
     ),
     # All members of `tabm` share the kernels.

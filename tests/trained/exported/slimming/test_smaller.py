@@ -36,6 +36,16 @@ def windows(y: Any) -> Any:
     return lax.reduce_window(y, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
 
 
+def decayed(y: Any) -> Any:
+    """The state after each row of an image."""
+
+    def step(state: Any, row: Any) -> tuple[Any, Any]:
+        state = 0.5 * state + row
+        return state, state
+
+    return lax.scan(step, 0 * y[:, 0], y.swapaxes(0, 1), reverse=True)[1]
+
+
 K = {shape: normal(*shape) for shape in ((3, 3, 6, 2), (2, 2, 6, 2), (3, 3, 1, 6), (3, 3, 3, 4))}
 K |= {shape: normal(*shape) for shape in ((6, 3), (12, 3), (96, 3), (4, 6, 3))}
 # What reads six filters of an image, of which three are cut and answer numbers other than 0.
@@ -53,6 +63,8 @@ READERS: list[Callable[[Any], Any]] = [
     lambda y: jnp.einsum("bhwc,wck->bwhk", y, K[4, 6, 3]),
     lambda y: jax.nn.softmax(y @ K[6, 3]),
     lambda y: jnp.einsum("bchw,ck->bkhw", y.transpose(0, 3, 1, 2), K[6, 3]),
+    lambda y: (y.astype(jnp.bfloat16).astype(jnp.float32)) @ K[6, 3],
+    lambda y: decayed(y) @ K[6, 3],
     # A unit of 0 without the mean of all is no longer known.
     lambda y: (y - y.mean(-1, keepdims=True)) @ K[6, 3],
     # In groups each filter has the same place as one of another group.
