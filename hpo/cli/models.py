@@ -79,7 +79,9 @@ ExplainedData = Annotated[
 Metric = Annotated[
     str | None, typer.Option(help="What a shuffled column makes worse: loss, of forecasts rmse.")
 ]
-Repeats = Annotated[int, typer.Option(help="Shuffles of each column.", min=2)]
+Repeats = Annotated[
+    int | None, typer.Option(help="Shuffles of each column; 10 if left out.", min=2)
+]
 ShuffledRows = Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)]
 TrainedFolder = Annotated[
     Path,
@@ -109,7 +111,7 @@ def explain(
         ),
     ] = None,
     metric: Metric = None,
-    repeats: Repeats = 10,
+    repeats: Repeats = None,
     rows: ShuffledRows = 5000,
     worst: Annotated[int, typer.Option(help="How many of the worst to list.", min=0)] = 10,
     device: Device = None,

@@ -20,6 +20,7 @@ from hpo.trained.explain.findings import (
     Explanation,
     How,
     Wrong,
+    check_unshuffled,
     chosen_metric,
     row_text,
     some_places,
@@ -57,7 +58,8 @@ def explained(
     """Explain a model by examples with targets; `watch` gets the number of columns that are done.
 
     Raises:
-        HpoError: for a metric that the model does not have.
+        HpoError: for a metric that the model does not have, and for any, or a number of shuffles,
+            where no columns are shuffled.
     """
     if model.series is not None:
         return explained_forecasts(model, model.series, new, how, watch)
@@ -66,6 +68,8 @@ def explained(
     if model.description.task == "segmentation":
         return explained_masks(model, new, how)
     source, told = new.source, model.description
+    if not columns_of(told.features):
+        check_unshuffled(how)
     predictions, split = predictions_of(model, source), model.judged(source)
     metrics = metrics_of(predictions, model.training, model.data, split, model.thresholds)
     metric = chosen_metric(how, "loss", metrics)
@@ -162,7 +166,7 @@ def _importance(
         return loss(predictions_of(model, shuffled))
 
     names, count = [*columns], len(some)
-    return tuple(permutation_importances(names, count, loss_of, how.repeats, how.seed, watch))
+    return tuple(permutation_importances(names, count, loss_of, how.shuffles, how.seed, watch))
 
 
 def _worst(

@@ -111,11 +111,30 @@ class How(NamedTuple):
     """
 
     metric: str | None = None
-    repeats: int = 10
+    repeats: int | None = None
     rows: int = 5000
     worst: int = 10
     seed: int = 0
     has_pictures: bool = True
+
+    @property
+    def shuffles(self) -> int:
+        """The shuffles of each column."""
+        return self.repeats or 10
+
+
+def check_unshuffled(how: How) -> None:
+    """Refuse what is asked of shuffles, for a model whose columns are not shuffled.
+
+    Raises:
+        HpoError: for the first that is given.
+    """
+    for option, value in (("--metric", how.metric), ("--repeats", how.repeats)):
+        if value is not None:
+            raise HpoError(
+                f"{option}: is for models of columns, which are shuffled: leave it out for images, "
+                "masks and texts of a language model."
+            )
 
 
 def some_places(count: int, how: How) -> np.ndarray:

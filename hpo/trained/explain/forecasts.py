@@ -72,7 +72,7 @@ def explained_forecasts(
         return loss(own.predictions(some, name, some[order]))
 
     names, count = [*own.variables], len(some)
-    importance = permutation_importances(names, count, loss_of, how.repeats, how.seed, watch)
+    importance = permutation_importances(names, count, loss_of, how.shuffles, how.seed, watch)
     return Explanation(
         own.count,
         metrics,

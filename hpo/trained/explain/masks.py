@@ -15,7 +15,7 @@ from hpo.trained.explain.findings import (
     Explanation,
     How,
     Wrong,
-    chosen_metric,
+    check_unshuffled,
     row_text,
     some_places,
 )
@@ -32,8 +32,9 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     """Explain a class for each pixel by images with masks; no list of all pixels is kept.
 
     Raises:
-        HpoError: for a metric that the model does not have.
+        HpoError: for a metric or a number of shuffles.
     """
+    check_unshuffled(how)
     source, classes = new.source, model.description.classes
     weight = np.ones(len(source)) if source.weight is None else source.weight
     split = Split({"y": source.y, "weight": weight.astype(np.float32)})
@@ -51,7 +52,7 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     return Explanation(
         len(source),
         told.metrics,
-        chosen_metric(how, "loss", told.metrics),
+        "loss",
         (),
         tuple(
             Wrong(

@@ -10,7 +10,7 @@ import numpy as np
 from hpo.data.dataset import Split
 from hpo.engine.devices import available_bytes
 from hpo.spec.sections.data import TextFile
-from hpo.trained.explain.findings import BadToken, Explanation, How, Passage, chosen_metric
+from hpo.trained.explain.findings import BadToken, Explanation, How, Passage, check_unshuffled
 from hpo.trained.explain.judging import position_losses, worst_rows
 from hpo.trained.explain.positions import judged_positions
 from hpo.trained.kinds.text import token_bytes
@@ -22,8 +22,9 @@ def explained_text(model: Model, new: NewData, how: How) -> Explanation:
     """Explain a language model by the passages of a text, each a row of its training.
 
     Raises:
-        HpoError: for a metric that the model does not have, or a text that is unfit or too short.
+        HpoError: for a metric or a number of shuffles, or a text that is unfit or too short.
     """
+    check_unshuffled(how)
     splits = [model.split(member, new.source) for member in model.members]
     x, y = [one.x for one in splits], splits[0].y
     tokens, weight = _Tokens(model.description.outputs), np.ones(len(y), np.float32)
@@ -36,7 +37,7 @@ def explained_text(model: Model, new: NewData, how: How) -> Explanation:
     return Explanation(
         len(y),
         told.metrics,
-        chosen_metric(how, "loss", told.metrics),
+        "loss",
         (),
         (),
         calibration=told.calibration,

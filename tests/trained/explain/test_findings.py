@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpo.errors import HpoError
-from hpo.trained.explain.findings import How, chosen_metric, row_text, some_places
+from hpo.trained.explain.findings import How, check_unshuffled, chosen_metric, row_text, some_places
 
 
 def test_of_many_examples_some_are_drawn_in_order() -> None:
@@ -16,6 +16,15 @@ def test_of_many_examples_some_are_drawn_in_order() -> None:
     assert (np.diff(drawn) > 0).all()
     assert drawn.tolist() == some_places(1000, How(rows=50)).tolist()
     assert drawn.tolist() != some_places(1000, How(rows=50, seed=1)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("how", "option"), [(How("loss"), "--metric"), (How(repeats=3), "--repeats")]
+)
+def test_options_of_shuffles_are_refused_where_no_column_is_shuffled(how: How, option: str) -> None:
+    check_unshuffled(How(rows=3, worst=1))
+    with pytest.raises(HpoError, match=f"{option}: is for models of columns.*: leave it out for"):
+        check_unshuffled(how)
 
 
 def test_a_metric_is_the_usual_one_or_one_that_there_is() -> None:
