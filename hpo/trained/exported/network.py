@@ -55,8 +55,8 @@ def slim_network(
     model: Model, member: Member, precision: Precision = "float32", rows: Any = BATCH
 ) -> Network:
     """The same for this number of rows, without the units that are cut."""
-    told = model.description
-    example = jax.ShapeDtypeStruct((rows, *told.shape), np.dtype(told.type))
+    description = model.description
+    example = jax.ShapeDtypeStruct((rows, *description.shape), np.dtype(description.type))
     member = member._replace(weights=_aligned(model.training.model, member.weights))
     return slimmed(whole_network(model, member, precision), example)
 
@@ -123,9 +123,9 @@ def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
         )
     from jax import export
 
-    told = model.description
+    description = model.description
     (batch,) = export.symbolic_shape("batch")
-    example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
+    example = jax.ShapeDtypeStruct((batch, *description.shape), description.type)
 
     def answering(outputs: Any, x: Any) -> Any:
         if len(outputs) == 1:
