@@ -1,4 +1,4 @@
-"""What compression costs in accuracy: a perceptron on the digits by each section, with 5 seeds.
+"""What compression costs in accuracy: models of the digits by each section, with 5 seeds.
 
     .venv/bin/python -m benchmarks.compression
 
@@ -37,9 +37,23 @@ SECTIONS: list[dict[str, Any]] = [
 ]
 
 
-def measured(section: dict[str, Any], folder: Path) -> dict[str, Any]:
+# Sections that are tried with a convolutional network, too.
+CNN: dict[str, Any] = {"name": "cnn", "filters": [8, 16], "dense": 32, "norm": "batch"}
+OF_CNN: list[dict[str, Any]] = [
+    {},
+    *(
+        {"activations": {"name": name, "bits": bits}}
+        for bits in (4, 2)
+        for name in ("integer", "learned")
+    ),
+]
+
+
+def measured(
+    section: dict[str, Any], folder: Path, model: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The accuracy and the zeros of models with a section `compression`."""
-    spec = {**SPEC, "compression": section}
+    spec = {**SPEC, "compression": section, "model": model or SPEC["model"]}
     if section.get("weights", {}).get("name") == "learned":
         spec["updates"] = {"rates": {"step_sizes*": 0.1}}
     hpo.train(spec, folder, quiet=True)
@@ -53,9 +67,11 @@ def measured(section: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        for number, section in enumerate(SECTIONS):
-            found = measured(section, Path(name) / str(number))
-            print(json.dumps({"compression": section, **found}), flush=True)
+        for number, section in enumerate([*SECTIONS, *OF_CNN]):
+            model = CNN if number >= len(SECTIONS) else SPEC["model"]
+            found = measured(section, Path(name) / str(number), model)
+            line = {"model": model["name"], "compression": section, **found}
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

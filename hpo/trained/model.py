@@ -225,8 +225,8 @@ class Model:
     @cached_property
     def row_bytes(self) -> int:
         """The bytes that a row takes in the widest layer; see `bytes_of_row`."""
-        told, weights = self.description, self.members[0].weights
-        return bytes_of_row(self.outputs_of, weights, told.shape, told.type)
+        description, weights = self.description, self.members[0].weights
+        return bytes_of_row(self.outputs_of, weights, description.shape, description.type)
 
     @cached_property
     def next_chances(self) -> Any:
@@ -292,8 +292,8 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    told = temperature_of(folder), _levels(folder)
-    return Model(folder, training, description, tuple(found), program, *told)
+    more = temperature_of(folder), _levels(folder)
+    return Model(folder, training, description, tuple(found), program, *more)
 
 
 def _levels(folder: Path) -> Weights:

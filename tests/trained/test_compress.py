@@ -197,6 +197,39 @@ def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
         assert why in hpo("compress", "model", "-o", "new", "--epochs", "0", *more).err
 
 
+def test_without_an_epoch_trained_steps_stay_and_others_are_those_of_the_first_batch(
+    hpo, tmp_path, compile_cache
+):
+    spec = {
+        "name": "iris",
+        "data": {"dataset": "iris", "batch_size": "all"},
+        "model": {"name": "mlp", "widths": []},
+        "optimizer": {"name": "adam", "learning_rate": 0.05},
+        "compression": {"activations": {"name": "learned", "bits": 4}},
+        "train": {"epochs": 9},
+    }
+    studies = Studies(tmp_path, compile_cache)
+    studies.train(load_document(spec, Path()), tmp_path / "model")
+    words = ("--sparsity", "0", "--bits", "32", "--epochs", "0")
+    for name, more in (("same", ()), ("other", ("--activation-bits", "6"))):
+        result = hpo("compress", "model", "-o", name, *words, *more)
+        assert result.code == 0, result.err
+    steps = [
+        float(
+            load_model(tmp_path / name)
+            .members[0]
+            .weights["variables"]["head"]["dot_general"]["step"]
+        )
+        for name in ("model", "same", "other")
+    ]
+    assert steps[0] == steps[1]
+    # Scaled columns have numbers below 0, so 6 bits are up to 31.
+    x = np.asarray(load_data(load_model(tmp_path / "model").training.data, Path(), None).train.x)
+    first = 2 * np.abs(x).mean()
+    assert steps[2] == pytest.approx(first / np.sqrt(31), rel=2**-11)
+    assert abs(steps[0] - first / np.sqrt(7)) > 1e-3  # of 4 bits, and trained
+
+
 @pytest.mark.long
 def test_a_model_that_was_cut_keeps_its_zeros_when_it_is_rounded(hpo, tmp_path, compile_cache):
     spec = {

@@ -18,13 +18,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import hpo
+from hpo.data.load import load_data
+from hpo.engine.programs.footprint import known_costs
 from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from hpo.trained.model import Model, load_model
 from hpo.trained.packed import PACKED_FILE
 from hpo.trained.predict import read_new
-from hpo.trained.weights import read_weights
+from hpo.trained.weights import read_weights, weight_bytes
 from tests.checkout import ROOT
 from tests.study.whole import Studies
 from tests.trained.damage import damages
@@ -107,6 +109,10 @@ def test_a_model_with_trained_steps_answers_from_its_folder_as_it_was_judged(
     assert min(steps) > 1e-3
     assert not any("inputs" in name for name in arrays)
     assert (folder / "weights" / PACKED_FILE).is_file()
+    own = an_experiment(tmp_path, compression=small)
+    data = load_data(own.training.data, tmp_path, None)
+    costs = known_costs(own.training, data, "cpu", ("model_bytes",))
+    assert costs["model_bytes"] == weight_bytes(folder)
     other = with_leaves(model.training, {"compression.activations.bits": 8})
     assert replace(model, training=other).score(source) != stored
 

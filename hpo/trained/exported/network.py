@@ -15,11 +15,13 @@ from hpo.engine.models.abstract import is_authored
 from hpo.engine.training.forward import forward
 from hpo.errors import ExportError, HpoError
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.models.images import Cnn, ResNet, of_layer
 from hpo.spec.sections.models.sequences import Transformer
 from hpo.trained.ensembles.ensemble import Answering, Ensemble, models_of
 from hpo.trained.exported.answers import answers_of
 from hpo.trained.exported.operators import OPERATORS
 from hpo.trained.exported.precision import Precision, as_used, kept_in, kernels_of
+from hpo.trained.exported.slimming.groups import with_groups_aligned
 from hpo.trained.exported.slimming.heads import with_heads_aligned
 from hpo.trained.exported.slimming.slim import Network, Units, slimmed, units
 from hpo.trained.exported.translation import BATCH, Operator, UntranslatedError, translated
@@ -53,12 +55,19 @@ def slim_network(
     model: Model, member: Member, precision: Precision = "float32", rows: Any = BATCH
 ) -> Network:
     """The same for this number of rows, without the units that are cut."""
-    told, spec = model.description, model.training.model
-    example = jax.ShapeDtypeStruct((rows, *told.shape), np.dtype(told.type))
-    if isinstance(spec, Transformer) and spec.positions != "rotary":  # which turns pairs of numbers
-        params = with_heads_aligned(member.weights["params"], spec.heads)
-        member = member._replace(weights={**member.weights, "params": params})
+    description = model.description
+    example = jax.ShapeDtypeStruct((rows, *description.shape), np.dtype(description.type))
+    member = member._replace(weights=_aligned(model.training.model, member.weights))
     return slimmed(whole_network(model, member, precision), example)
+
+
+def _aligned(spec: Any, weights: Any) -> Any:
+    """Weights of the same answers, of which heads and groups can lose as many units each."""
+    if isinstance(spec, Transformer) and spec.positions != "rotary":  # which turns pairs of numbers
+        return {**weights, "params": with_heads_aligned(weights["params"], spec.heads)}
+    if isinstance(spec, Cnn | ResNet) and spec.groups != 1:
+        return with_groups_aligned(weights, partial(of_layer, spec.groups))
+    return weights
 
 
 def units_left(model: Answering) -> dict[str, int] | None:
@@ -114,9 +123,9 @@ def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
         )
     from jax import export
 
-    told = model.description
+    description = model.description
     (batch,) = export.symbolic_shape("batch")
-    example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
+    example = jax.ShapeDtypeStruct((batch, *description.shape), description.type)
 
     def answering(outputs: Any, x: Any) -> Any:
         if len(outputs) == 1:

@@ -77,6 +77,9 @@ def _select(to: Translation, equation: Any, *inputs: str) -> str:
     condition, *cases = inputs
     if len(cases) != 2 or equation.invars[0].aval.dtype != np.bool_:
         raise UntranslatedError(f"a choice among {len(cases)} values has no translation to ONNX")
+    # A value beside its own copy, which has no gradient; onnxruntime 1.32 may lose such a value.
+    if cases[0] == cases[1]:
+        return cases[0]
     return to.graph.add("Where", condition, cases[1], cases[0])
 
 

@@ -15,7 +15,7 @@ from hpo.errors import HpoError
 from hpo.registry import MODELS
 from hpo.spec.marks import with_leaves
 from hpo.trained.exported.network import network, stablehlo, whole_network
-from hpo.trained.exported.onnx_model import session
+from hpo.trained.exported.onnx_model import onnx_model, session
 from hpo.trained.exported.precision import Precision
 from tests.trained.exported.drawn import data_of, drawn, features_for
 
@@ -75,8 +75,11 @@ def test_the_engine_rounds_by_trained_steps_as_the_model_does(
     )
     member, x = member._replace(weights=weights), features_for(model, 20)
     expected = np.asarray(whole_network(model, member).outputs(x))
+    graph = network(model, member).graph
     (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert not any(node.op_type == "Where" and len({*node.input[1:]}) < 2 for node in graph.node)
+    session(onnx_model(model).SerializeToString())  # with what encodes examples before it
     other = replace(
         model, training=with_leaves(model.training, {"compression.activations.bits": 8})
     )

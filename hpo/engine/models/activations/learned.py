@@ -1,7 +1,7 @@
 """What layers read, in few bits with a step between levels that is trained.
 
 Source: Esser et al. 2020, "Learned step size quantization" (arXiv:1902.08153). `N` is the number of
-features that a layer reads at each position, so that it does not depend on the batch.
+features that a layer reads of each row, at all positions, so that it does not depend on the batch.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def ends(bits: Any, is_signed: Any) -> tuple[Any, Any]:
 
 
 def first_step(
-    x: Float[Array, "..."], bits: Any, is_signed: Any, features: Any
+    x: Float[Array, "B ..."], bits: Any, is_signed: Any, features: Any
 ) -> Float[Array, ""]:
     """The step before training: Section 2.1, with the mean size of the first batch; 0 of zeros.
 
     It has 12 binary digits, so that sums in another order give the same.
     """
-    places = x.size // x.shape[-1] * jnp.asarray(features, jnp.float32)
+    count = x.shape[0] * jnp.asarray(features, jnp.float32)
     _, most = ends(bits, is_signed)
-    step = 2 * (jnp.abs(x).sum() / places) / jnp.sqrt(most)
+    step = 2 * (jnp.abs(x).sum() / count) / jnp.sqrt(most)
     digits = lax.bitcast_convert_type(step, jnp.uint32)
     return lax.bitcast_convert_type((digits + 0x800) & jnp.uint32(0xFFFFF000), jnp.float32)
 

@@ -6,6 +6,7 @@ levels. So the rounding of a row depends on no other row of its batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -110,12 +111,12 @@ class StepRounder(nnx.Module):  # type: ignore[misc]
         return jnp.where(is_known, found, x)
 
 
-def _features(x: Float[Array, "... N"], kernel: Array) -> Array:
-    """The features that a layer reads at each position; those without weights are padding."""
+def _features(x: Float[Array, "B ... N"], kernel: Array) -> Array:
+    """The features that a layer reads of each row; those without weights are padding."""
     axes = tuple(axis for axis in range(kernel.ndim) if axis != kernel.ndim - 2)
     count = (jnp.abs(kernel).max(axes) > 0).sum()
     groups = x.shape[-1] // kernel.shape[-2]
-    return jnp.where(count == 0, kernel.shape[-2], count) * groups
+    return jnp.where(count == 0, kernel.shape[-2], count) * groups * math.prod(x.shape[1:-1])
 
 
 class _How(NamedTuple):

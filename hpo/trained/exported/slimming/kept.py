@@ -199,9 +199,34 @@ def _convolution(kept: Kept, equation: Any) -> None:
     elif groups == channels == out.aval.shape[to_out[1]]:  # each filter has a channel of its own
         kept.share(x, from_x[1], out, to_out[1])
     else:
-        kept.keep(x, from_x[1])
-        kept.keep(kernel, from_kernel[1])
+        _channels_of_groups(kept, equation)
         _as_many_in_each(kept, out, to_out[1], groups)
+
+
+def _channels_of_groups(kept: Kept, equation: Any) -> None:
+    """Channels go that are at the same place of each group."""
+    x, kernel = equation.invars
+    (_, axis, *_), (last, first, *_), _ = equation.params["dimension_numbers"]
+    groups, size = equation.params["feature_group_count"], kernel.aval.shape[first]
+    of_x, of_kernel = factors(equation, [kept.known(atom) for atom in equation.invars])
+    by_group = (size, groups, -1)
+
+    def of_channels(array: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(array.reshape(-1), groups * size).reshape(groups, size)
+
+    def of_rows(array: np.ndarray) -> np.ndarray:
+        """What holds for all weights of a channel, bool `[groups, size]`."""
+        whole = np.moveaxis(np.broadcast_to(array, kernel.aval.shape), (first, last), (0, 1))
+        rows: np.ndarray = np.all(whole, axis=tuple(range(2, whole.ndim)))
+        return np.asarray(rows.reshape(by_group).all(2).T)
+
+    known = of_channels(of_x.where) & of_rows(of_kernel.where)
+    known |= of_channels(of_x.is_zero) | of_rows(of_kernel.is_zero)
+    held = [kept.of(atom)[place] for atom, place in ((x, axis), (kernel, first))]
+    assert held[0] is not None, "channels are no rows"
+    stay = (~known | held[0].reshape(groups, size)).any(0) | held[1]
+    kept.keep(x, axis, np.tile(stay, groups))
+    kept.keep(kernel, first, stay)
 
 
 def _as_many_in_each(kept: Kept, atom: Any, axis: int, groups: int) -> None:

@@ -126,11 +126,11 @@ def _gone(kept: Kept, equation: Any) -> Any:
     if equation.primitive.name == "reduce_sum":
         found = _where(~places, inputs[0].numbers, axes[0]).sum(axes[0])
     else:
-        pair = zip(factors(equation, inputs), axes, strict=True)
-        parts = [_where(~places, known.numbers, axis) for known, axis in pair]
-        if reads_zeros(equation):
-            return _gone_at_places(kept, equation, *parts)
-        found = sum_of_products(equation, *parts)
+        x, kernel = factors(equation, inputs)
+        going = _where(~places, x.numbers, axes[0])
+        if reads_zeros(equation) or equation.params.get("feature_group_count", 1) > 1:
+            return _gone_at_places(kept, equation, going, kernel.numbers)
+        found = sum_of_products(equation, going, _where(~places, kernel.numbers, axes[1]))
     if not found.any():
         return None
     for axis, stay in enumerate(kept.of(out)):
@@ -141,18 +141,21 @@ def _gone(kept: Kept, equation: Any) -> Any:
 
 def _gone_at_places(kept: Kept, equation: Any, x: np.ndarray, kernel: np.ndarray) -> Any:
     """What channels that go add to a convolution: those of an image of ones, as all are one."""
-    from_x, from_kernel, _ = equation.params["dimension_numbers"]
-    sizes = [x.size if axis == from_kernel[1] else 1 for axis in range(kernel.ndim)]
-    joint = (kernel * x.reshape(sizes)).sum(from_kernel[1], keepdims=True)
+    from_x, (last, first, *_), _ = equation.params["dimension_numbers"]
+    groups, atom = equation.params["feature_group_count"], equation.invars[1]
+    rows = np.moveaxis(np.broadcast_to(kernel, atom.aval.shape), (first, last), (-2, -1))
+    of_filters = np.repeat(x.reshape(groups, -1), rows.shape[-1] // groups, axis=0).T
+    joint = np.moveaxis((rows * of_filters).sum(-2, keepdims=True), (-2, -1), (first, last))
     if not joint.any():
         return None
-    stay = kept.of(equation.invars[1])[from_kernel[0]]
-    joint = joint if stay is None else np.compress(stay, joint, from_kernel[0])
+    stay = kept.of(atom)[last]
+    joint = joint if stay is None else np.compress(stay, joint, last)
     shape = [1] * x.ndim
     for axis in from_x[2:]:
         shape[axis] = equation.invars[0].aval.shape[axis]
-    ones = jnp.ones(shape, equation.invars[0].aval.dtype)
-    return _bound(equation, [ones, joint.astype(kernel.dtype)], equation.params)[0]
+    ones, params = jnp.ones(shape, equation.invars[0].aval.dtype), equation.params
+    plain = {**params, "feature_group_count": 1}
+    return _bound(equation, [ones, joint.astype(atom.aval.dtype)], plain)[0]
 
 
 def _where(places: np.ndarray, numbers: np.ndarray, axis: int) -> np.ndarray:
@@ -171,8 +174,14 @@ def _axes_of_terms(equation: Any) -> tuple[int, ...] | None:
     if equation.primitive.name == "dot_general":
         ((over_x,), (over_y,)), _ = params["dimension_numbers"]
         return over_x, over_y
-    from_x, from_kernel, _ = params["dimension_numbers"]
-    return None if params["feature_group_count"] > 1 else (from_x[1], from_kernel[1])
+    from_x, from_kernel, to_out = params["dimension_numbers"]
+    channels, filters = (
+        atom.aval.shape[axes[1]]
+        for atom, axes in ((equation.invars[0], from_x), (equation.outvars[0], to_out))
+    )
+    # Of a filter for each channel both go.
+    is_each = params["feature_group_count"] == channels == filters
+    return None if is_each and channels > 1 else (from_x[1], from_kernel[1])
 
 
 def _with_sizes(name: str) -> Callable[[Kept, Any], dict[str, Any]]:

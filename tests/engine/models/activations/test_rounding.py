@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.models.activations.learned import in_steps
 from hpo.engine.models.activations.rounding import (
     Rounder,
+    StepRounder,
     in_levels,
     levels_of,
     named_rounding,
@@ -75,6 +77,37 @@ def test_the_levels_of_a_range_are_those_of_the_rounding_to_the_bit(bits: int) -
         found = jax.jit(in_levels, static_argnums=3)(x, low, high, bits)
         np.testing.assert_array_equal(found, expected)
     assert levels_of(0.0, 0.0, bits) is None
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_step_and_its_gradient_count_the_own_features_of_a_row_without_padding(
+    groups: int,
+) -> None:
+    rng, rounder = np.random.default_rng(0), StepRounder("convs/0")
+    x = rng.standard_normal((3, 5, 5, 4)).astype(np.float32)
+    kernel = rng.standard_normal((3, 3, 4 // groups, 6)).astype(np.float32)
+    if groups == 1:  # two more channels of a merged program
+        x, kernel = (
+            np.pad(x, [(0, 0)] * 3 + [(0, 2)]),
+            np.pad(kernel, [(0, 0)] * 2 + [(0, 2), (0, 0)]),
+        )
+
+    def read(added: Any) -> Any:
+        with rounding(3, is_training=True, added={"convs/0": added}):
+            own = nnx.merge(graph, variables)  # a trace changes no variables of another one
+            found = own.rounded(jnp.asarray(x), kernel).sum()
+            return found, nnx.to_pure_dict(nnx.state(own))
+
+    graph, variables = nnx.split(rounder)
+    variables = nnx.to_pure_dict(variables)
+    _, variables = read(jnp.zeros(1))  # the first batch decides the step
+    step = float(variables["step"])
+    assert step == pytest.approx(2 * np.abs(x).sum() / (3 * 100) / np.sqrt(3), rel=2**-11)
+    assert (variables["least"], variables["bits"]) == (x.min(), 3)
+    levels = x.astype(np.float64) / step
+    slope = np.where(levels <= -4, -4, np.where(levels >= 3, 3, np.rint(levels) - levels))
+    found = jax.grad(lambda added: read(added)[0])(jnp.zeros(1))
+    assert found[0] == pytest.approx(slope.sum() / np.sqrt(100 * 3), rel=1e-4)
 
 
 @pytest.mark.parametrize("least", [-0.5, 0.0])
