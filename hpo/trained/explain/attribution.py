@@ -100,7 +100,7 @@ def attributed(
     for one, share in shares_of(model):
         for member in one.members:
             x = one.features(member, source)
-            base = np.broadcast_to(_mean_features(one, member, usual), x.shape).astype(np.float32)
+            base = np.broadcast_to(_mean_features(one, member, usual), x.shape)
             codes = len(member.data.categories)
             base = np.concatenate([x[:, :codes], base[:, codes:]], axis=1) if codes else base
             own, rise = member_parts(one, member, x, base, found, fineness)
@@ -117,12 +117,13 @@ def attributed(
 
 
 def _mean_features(model: Model, member: Member, source: Source) -> np.ndarray:
-    """The mean features of some examples, only some of which are in memory at once, float64."""
+    """The mean features of some examples, float32; only some of these are in memory at once."""
     size, total = rows_at_once(model, available_bytes()), np.zeros(model.description.shape)
     for start in range(0, len(source), size):
         some = source.take(slice(start, start + size))
         total += model.features(member, some).sum(0, dtype=np.float64)
-    return total / len(source)
+    found: np.ndarray = (total / len(source)).astype(np.float32)
+    return found
 
 
 def unit_of(member: Member) -> float:

@@ -158,7 +158,7 @@ class _Series:
                 # Step by step, because all windows together take `window` times as much memory.
                 steps = range(self.window)
                 mean = np.stack([values[usual + step].mean(0) for step in steps])
-                base = np.broadcast_to(mean, x.shape).astype(np.float32)
+                base = np.broadcast_to(mean, x.shape)
                 alone = np.zeros(len(x), np.int32)  # no classes
                 own, rise = member_parts(model, member, x, base, alone)
                 weight = share / len(model.members) * unit_of(member)

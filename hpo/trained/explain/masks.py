@@ -43,7 +43,11 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
     def count(y: np.ndarray, chances: np.ndarray) -> None:
         table[:] += confusion(y, chances.argmax(1), len(classes))
 
-    told = judged_positions(model, split, prediction_pieces(model, source), count)
+    def features(rows: slice) -> np.ndarray:
+        return model.judged(source.take(rows)).arrays["x"]
+
+    pieces = prediction_pieces(model, source)
+    told = judged_positions(model, split, features, pieces, count)
     losses = told.losses
     places = worst_rows(losses, how.worst)
     worst = source.take(places)

@@ -31,7 +31,7 @@ def explained_text(model: Model, new: NewData, how: How) -> Explanation:
     x, y = [one.x for one in splits], splits[0].y
     tokens, weight = _Tokens(model.description.outputs), np.ones(len(y), np.float32)
     split = Split({"y": y, "weight": weight})
-    told = judged_positions(model, split, _pieces(model, x), tokens.add)
+    told = judged_positions(model, split, lambda rows: x[0][rows], _pieces(model, x), tokens.add)
     spec = model.training.data.dataset
     assert isinstance(spec, TextFile)
     names = token_bytes(model, spec)
