@@ -90,7 +90,7 @@ class Ensemble:
         return found
 
     def judged(self, source: Source) -> Split:
-        """Examples with targets, on the scale of `data`."""
+        """The targets of examples, on the scale of `data`; see `Model.judged`."""
         return self.models[0].judged(source)
 
     def score(self, source: Source) -> dict[str, float]:

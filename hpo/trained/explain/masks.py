@@ -9,7 +9,7 @@ import numpy as np
 from hpo.data.dataset import Split
 from hpo.data.new.arrays import FILE
 from hpo.data.source import Source
-from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.ensembles.ensemble import Answering, models_of
 from hpo.trained.explain.attribution import COARSE, attributed
 from hpo.trained.explain.findings import (
     Explanation,
@@ -44,7 +44,8 @@ def explained_masks(model: Answering, new: NewData, how: How) -> Explanation:
         table[:] += confusion(y, chances.argmax(1), len(classes))
 
     def features(rows: slice) -> np.ndarray:
-        return model.judged(source.take(rows)).arrays["x"]
+        (one, *_), (member, *_) = models_of(model), model.members
+        return one.features(member, source.take(rows))
 
     pieces = prediction_pieces(model, source)
     told = judged_positions(model, split, features, pieces, count)
