@@ -108,7 +108,7 @@ def predict(
 
         _check_lack(of_rows, "models that answer for rows")
         writing = Writing.of(prompt, length, temperature, seed)
-        told = _go_on(
+        summary = _go_on(
             language_model(loaded, model), data, out, score=score, writing=writing, watch=watch
         )
     elif data is None or prompt is not None:
@@ -118,8 +118,8 @@ def predict(
         if not loaded.description.features.texts:
             _check_lack({"--on-unknown": on_unknown}, "models with columns of categories")
         how = How(score, raw, at_once, on_unknown == "refuse")
-        told = _answer(loaded, data, out, how, watch=watch)
-    _tell(told, out, as_json=as_json)
+        summary = _answer(loaded, data, out, how, watch=watch)
+    _tell(summary, out, as_json=as_json)
 
 
 class How(NamedTuple):
@@ -246,21 +246,21 @@ def _go_on(
     return {"tokens": writing.tokens, "notes": [], "score": None}
 
 
-def _tell(told: dict[str, Any], out: Path, *, as_json: bool) -> None:
+def _tell(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     from hpo.report.training import metrics_text
     from hpo.spec.words import count_text
     from hpo.trained.save import plain_metrics
 
-    score = told["score"]
+    score = summary["score"]
     if as_json:
         plain = None if score is None else plain_metrics(score)
-        print_json({**told, "file": str(out), "score": plain})
+        print_json({**summary, "file": str(out), "score": plain})
         return
-    count = next((told[kind] for kind in ("rows", "tokens") if kind in told), None)
+    count = next((summary[kind] for kind in ("rows", "tokens") if kind in summary), None)
     if score is not None:
         print_line(f"score: {metrics_text(score)}", is_stderr=str(out) == "-" and count is not None)
     if str(out) != "-" and count is not None:
-        print_line(f"{count_text(count, 'row' if 'rows' in told else 'token')} -> {out}")
+        print_line(f"{count_text(count, 'row' if 'rows' in summary else 'token')} -> {out}")
 
 
 def _nothing(_: int) -> None:

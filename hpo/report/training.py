@@ -114,11 +114,11 @@ def trained_view(
     if trained.temperature is not None:
         split, errors = [one for one in trained.calibration.items() if one[1] is not None][-1]
         assert errors is not None
-        told = (
+        text = (
             f"{number_text(trained.temperature)}: calibration error on {split} "
             f"{number_text(errors['tempered'])}, without it {number_text(errors['raw'])}"
         )
-        lines.append(Text.assemble(("temperature", "dim"), f"  {told}"))
+        lines.append(Text.assemble(("temperature", "dim"), f"  {text}"))
     transforms = "transforms, " if trained.has_folds else ""
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"
     return Group(

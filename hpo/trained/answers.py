@@ -39,9 +39,10 @@ def answer_columns(
         found = predictions.argmax(-1)
         if thresholds is not None and predictions.shape[-1] == 2:
             found = (predictions[:, 1] > thresholds[0]).astype(int)
-        told = tempered(predictions, temperature)
+        calibrated = tempered(predictions, temperature)
         chances = {
-            f"{names[0]}_{name}": told[:, place] for place, name in enumerate(description.classes)
+            f"{names[0]}_{name}": calibrated[:, place]
+            for place, name in enumerate(description.classes)
         }
         return {names[0]: classes[found], **chances}
     if description.task == "multilabel":

@@ -55,9 +55,9 @@ def calibration_of(
         return None
 
     def errors(predictions: np.ndarray, split: Split) -> dict[str, float]:
-        told = {"raw": predictions, "tempered": tempered(predictions, temperature)}
+        kinds = {"raw": predictions, "tempered": tempered(predictions, temperature)}
         return {
-            name: calibration_error(one, split.y, split.row_weight) for name, one in told.items()
+            name: calibration_error(one, split.y, split.row_weight) for name, one in kinds.items()
         }
 
     of_test = None if tested is None or test is None else errors(tested, test)

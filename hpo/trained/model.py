@@ -37,6 +37,7 @@ from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.code.own_code import code_sections
+from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.experiment import Training
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
@@ -201,15 +202,27 @@ class Model:
             x, y = judged(source, member.data.transform, self.series)
         else:
             x, y = self.features(member, source), member.data.transform.apply_target(source)
-        arrays = {"x": x, "y": y}
-        if source.weight is not None:
-            mean = self.description.features.weight_mean
-            arrays["weight"] = (source.weight / mean).astype(np.float32)
-        return Split(arrays)
+        return Split({"x": x, "y": y, **self._weight(source)})
 
     def judged(self, source: Source) -> Split:
-        """Examples with targets, on the scale of `data`."""
-        return self.split(self.members[self.description.fold or 0], source)
+        """The targets of examples, on the scale of `data`, and their weights.
+
+        Features stand beside them where these take no memory, as those of a series or a text, and
+        where a loss of the user's own may read them.
+        """
+        member = self.members[self.description.fold or 0]
+        is_row = self.series is None and self.description.task != "language"
+        if is_row and not isinstance(self.training.loss, OwnLoss):
+            y = member.data.transform.apply_target(source)
+            return Split({"y": y, **self._weight(source)})
+        return self.split(member, source)
+
+    def _weight(self, source: Source) -> dict[str, np.ndarray]:
+        """The weights of examples on the scale of the training, by name; none without them."""
+        if source.weight is None:
+            return {}
+        mean = self.description.features.weight_mean
+        return {"weight": (source.weight / mean).astype(np.float32)}
 
     @cached_property
     def outputs_of(self) -> Any:
@@ -225,8 +238,8 @@ class Model:
     @cached_property
     def row_bytes(self) -> int:
         """The bytes that a row takes in the widest layer; see `bytes_of_row`."""
-        told, weights = self.description, self.members[0].weights
-        return bytes_of_row(self.outputs_of, weights, told.shape, told.type)
+        description, weights = self.description, self.members[0].weights
+        return bytes_of_row(self.outputs_of, weights, description.shape, description.type)
 
     @cached_property
     def next_chances(self) -> Any:
@@ -292,8 +305,8 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    told = temperature_of(folder), _levels(folder)
-    return Model(folder, training, description, tuple(found), program, *told)
+    more = temperature_of(folder), _levels(folder)
+    return Model(folder, training, description, tuple(found), program, *more)
 
 
 def _levels(folder: Path) -> Weights:

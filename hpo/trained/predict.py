@@ -73,9 +73,9 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
 
 
 def _read(model: Answering, data: Path | pd.DataFrame, *, with_target: bool) -> NewData:
-    told = model.description
-    features = told.features
-    if told.task == "language":
+    description = model.description
+    features = description.features
+    if description.task == "language":
         raise HpoError(
             f"{model.folder}: learns what comes next in a text: give a text with --score, or a "
             "prompt, and no table."
@@ -96,14 +96,14 @@ def _read(model: Answering, data: Path | pd.DataFrame, *, with_target: bool) -> 
             "columns: give a .npz file, or a folder of images."
         )
     notes, unknown = _notes(model, source)
-    if with_target and told.task == "segmentation":
-        source = with_masks(source, told.classes)
+    if with_target and description.task == "segmentation":
+        source = with_masks(source, description.classes)
     elif with_target:
         if not features.targets:
             raise HpoError(
                 f"{model.folder}: the target of its training data has no name: leave out --score."
             )
-        source = with_targets(source, table, features, told.classes, told.task)
+        source = with_targets(source, table, features, description.classes, description.task)
     if not features.is_table and FILE in table.frame:
         beside[FILE] = table.frame[FILE].to_numpy()
     return NewData(source, notes, unknown, beside)
@@ -180,12 +180,12 @@ def answers(
     Raises:
         DeviceError: where the memory is too small for a single row.
     """
-    temperature, told = 1.0 if is_raw else model.temperature, model.description
+    temperature, description = 1.0 if is_raw else model.temperature, model.description
     if model.series is not None:
         names = forecast_names(model.series)
-        told = replace(told, features=replace(told.features, targets=names))
+        description = replace(description, features=replace(description.features, targets=names))
     for rows, predictions in prediction_pieces(model, data.source, data.before, batch):
-        found = answer_columns(predictions, told, model.thresholds, temperature)
+        found = answer_columns(predictions, description, model.thresholds, temperature)
         beside = {name: one[rows] for name, one in data.beside.items()}
         yield {**beside, **found}
         watch(rows.stop)
@@ -227,10 +227,10 @@ def rows_at_once(model: Answering, available: int | None) -> int:
 
     `available` are the bytes that this process may still take; None where that is unknown.
     """
-    told = model.description
-    positions = POSITION_AXES.get(told.task, 0)  # axes of the answers
-    features = math.prod(told.shape) * np.dtype(told.type).itemsize
-    answers = math.prod(told.shape[:positions]) * told.outputs * _BYTES_OF_AN_ANSWER
+    description = model.description
+    positions = POSITION_AXES.get(description.task, 0)  # axes of the answers
+    features = math.prod(description.shape) * np.dtype(description.type).itemsize
+    answers = math.prod(description.shape[:positions]) * description.outputs * _BYTES_OF_AN_ANSWER
     size = _COPIES * features * len(model.members) + answers
     room = _MOST_BYTES if available is None else min(_MOST_BYTES, available // _SHARE)
     return max(1, min(_MOST_ROWS, room // max(1, size)))

@@ -21,6 +21,7 @@ import hpo
 from hpo.data.load import load_data
 from hpo.engine.programs.footprint import known_costs
 from hpo.engine.training.compression.packing import leaves
+from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from hpo.trained.model import Model, load_model
@@ -30,6 +31,7 @@ from hpo.trained.weights import read_weights, weight_bytes
 from tests.checkout import ROOT
 from tests.study.whole import Studies
 from tests.trained.damage import damages
+from tests.trained.exported.drawn import data_of, drawn
 from tests.trained.tables import an_experiment, rows_of, trained, write_rows, write_table
 
 
@@ -168,6 +170,23 @@ def test_a_regression_answers_in_the_unit_of_its_target(studies: Studies, tmp_pa
     errors = values - table["churn"]
     assert score["rmse"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
     assert score["rmse"] < table["churn"].std()
+
+
+def test_images_are_judged_without_features_unless_a_loss_of_ones_own_may_read_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "def brightness(outputs, batch):\n    return batch['x'].mean((1, 2, 3))\n"
+    )
+    data, net = data_of(tmp_path, "colours"), {"name": "mlp", "widths": []}
+    model, source = drawn(tmp_path, data, net)
+    assert source is not None
+    assert {*model.judged(source).arrays} == {"y"}
+    own, _ = drawn(tmp_path, data, net, loss={"python": "own.py:brightness"})
+    found, split = own.predictions(source), own.judged(source)
+    metrics = metrics_of(found, own.training, own.data, split)
+    features = own.features(own.members[0], source)
+    assert metrics["loss"] == pytest.approx(features.mean(), rel=1e-5)
 
 
 def test_a_small_network_of_a_merged_program_is_read_and_scored(

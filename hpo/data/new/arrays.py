@@ -51,6 +51,11 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
         if arrays.get(TARGET, x[:0]).shape == x.shape[:3] and x.ndim == 4:
             masks = arrays.pop(TARGET)
         for name, array in arrays.items():
+            if name == TARGET and array.ndim == 3 and x.ndim == 4:
+                raise DataError(
+                    f"{path}: masks y have the shape {list(array.shape)}, and images x "
+                    f"{list(x.shape)}: save y as {list(x.shape[:3])}, a class for each pixel."
+                )
             if array.ndim != 1 or len(array) != len(x):
                 raise DataError(
                     f"{path}: {name} has the shape {list(array.shape)}, and x has {len(x)} rows: "

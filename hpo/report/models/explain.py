@@ -194,7 +194,7 @@ def _passages(found: Explanation) -> RenderableType | None:
     for one in found.passages:
         places = sorted(range(len(one.tokens)), key=lambda place: -one.losses[place])
         told = [f"{_token(one.tokens[p])} {one.losses[p]:.3g}" for p in places[:_MOST_TOKENS]]
-        start = _token("".join(one.tokens))
+        start = _token(one.text)
         start = start if len(start) <= _MOST_SIGNS else f"{start[: _MOST_SIGNS - 1]}\u2026"
         rows.append((f"{one.row:,}", number_text(one.loss), start, ", ".join(told)))
     if not rows:
@@ -221,8 +221,11 @@ def _tokens(found: Explanation) -> RenderableType | None:
 
 
 def _token(text: str) -> str:
-    """A token as people read it: in quotes, with `\\n` for the end of a line."""
-    return repr(text) if text else "unknown"
+    """A token as people read it: in quotes, with `\\n` for the end of a line.
+
+    A byte that is no character has a backslash of its own already: `\\xe2`.
+    """
+    return repr(text).replace("\\\\", "\\") if text else "unknown"
 
 
 def _titled(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:

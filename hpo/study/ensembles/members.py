@@ -152,7 +152,7 @@ def _holds(place: Path, experiment: Experiment, data: DataSet) -> bool:
     """Whether a folder holds the model of this spec, data and code, trained by this version."""
     try:
         spec = (place / SPEC_FILE).read_text(encoding="utf-8")
-        told = dict(metrics_document(place)["provenance"])
+        provenance = dict(metrics_document(place)["provenance"])
     except (HpoError, OSError, UnicodeError, KeyError, TypeError, ValueError):
         return False
     training = experiment.training
@@ -160,7 +160,7 @@ def _holds(place: Path, experiment: Experiment, data: DataSet) -> bool:
         library_versions(), "", data.fingerprint, code_of(training), weights_of(experiment)
     )
     wanted = {**expected.to_document(), "device": ""}
-    return spec == dump_spec(experiment.document) and {**told, "device": ""} == wanted
+    return spec == dump_spec(experiment.document) and {**provenance, "device": ""} == wanted
 
 
 @dataclass(frozen=True)

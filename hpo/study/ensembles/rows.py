@@ -51,9 +51,9 @@ def same_rows(numbers: Sequence[int], datas: Sequence[DataSet]) -> Rows:
     Raises:
         HpoError: for trials that were judged on other rows, or that read other columns.
     """
-    told = [_Told.of(data) for data in datas]
-    for number, one in zip(numbers, told, strict=True):
-        if not one.is_like(told[0]):
+    each = [_Told.of(data) for data in datas]
+    for number, one in zip(numbers, each, strict=True):
+        if not one.is_like(each[0]):
             raise HpoError(
                 f"trial {number} reads or splits its data otherwise than trial "
                 f"{numbers[0]}: an ensemble needs trials of the same rows: give a "
@@ -63,7 +63,7 @@ def same_rows(numbers: Sequence[int], datas: Sequence[DataSet]) -> Rows:
     if not data.folds:
         splits = {"validation": data.validation, "test": data.test}
         return Rows(data, {name: one for name, one in splits.items() if one is not None})
-    arrays = {"y": told[0].targets["validation"]}
+    arrays = {"y": each[0].targets["validation"]}
     if data.task == "regression":
         arrays["y"] = ((arrays["y"] - data.target_mean) / data.target_std).astype(np.float32)
     if "weight" in data.train.shared:

@@ -152,7 +152,7 @@ def save_soup(
 
     `souped` in its provenance has the numbers of the trials.
     """
-    data, told = rows.data, Description.of(rows.data)
+    data, description = rows.data, Description.of(rows.data)
     trained = Trained(
         made.metrics,
         (),
@@ -162,8 +162,8 @@ def save_soup(
         calibration=made.calibration,
     )
     texts = {
-        MODEL_FILE: json.dumps(told.to_plain()) + "\n",
-        CARD_FILE: card_of(made.name, told, trained, data.fingerprint),
+        MODEL_FILE: json.dumps(description.to_plain()) + "\n",
+        CARD_FILE: card_of(made.name, description, trained, data.fingerprint),
     }
     save_trained(
         folder,

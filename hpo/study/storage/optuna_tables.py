@@ -272,8 +272,8 @@ class OptunaTables:
         returning = sa.insert(trials).returning(trials.c.trial_id, trials.c.number)
         for trial_id, number in connection.execute(returning, rows):
             self._rows[number] = _Row(trial_id, "RUNNING")
-        told = [(self._rows[s.trial.number].trial_id, s.trial) for s in standings]
-        insert_parameters(connection, models.TrialParamModel.__table__, self._parameters, told)
+        numbered = [(self._rows[s.trial.number].trial_id, s.trial) for s in standings]
+        insert_parameters(connection, models.TrialParamModel.__table__, self._parameters, numbered)
 
     def _follow_exploits(self, connection: sa.Connection, standings: Sequence[Standing]) -> None:
         """Write the present hparams of trials that went on from the weights of others."""
@@ -289,8 +289,8 @@ class OptunaTables:
             new = _attribute(row.trial_id, "hpo:lineage", [asdict(part) for part in lineage])
             connection.execute(sa.insert(attributes).values(new))
             row.exploited = standing.trial.exploited
-        told = [(self._rows[s.trial.number].trial_id, s.trial) for s in changed]
-        insert_parameters(connection, hparams, self._parameters, told)
+        numbered = [(self._rows[s.trial.number].trial_id, s.trial) for s in changed]
+        insert_parameters(connection, hparams, self._parameters, numbered)
 
 
 class OptunaStorage:

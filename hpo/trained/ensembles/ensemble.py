@@ -90,7 +90,7 @@ class Ensemble:
         return found
 
     def judged(self, source: Source) -> Split:
-        """Examples with targets, on the scale of `data`."""
+        """The targets of examples, on the scale of `data`; see `Model.judged`."""
         return self.models[0].judged(source)
 
     def score(self, source: Source) -> dict[str, float]:
@@ -141,10 +141,10 @@ def load_answering(
     models = tuple(
         load_model(folder / MEMBERS_FOLDER / name, device, is_trusted=is_trusted) for name in shares
     )
-    told = [
+    each = [
         (one.description.task, one.description.classes, one.description.features) for one in models
     ]
-    if any(one != told[0] for one in told):
+    if any(one != each[0] for one in each):
         raise HpoError(f"{folder}: its members answer different questions: make it again.")
     return Ensemble(folder, models, tuple(shares.values()), temperature_of(folder))
 

@@ -18,12 +18,14 @@ from jaxtyping import Array, Float, Int
 
 from hpo.data.source import Source
 from hpo.data.transforms.resizing import spread
+from hpo.engine.devices import available_bytes
 from hpo.engine.program import Program
 from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
 from hpo.trained.ensembles.ensemble import Answering, shares_of
 from hpo.trained.explain.importance import Columns, with_column
 from hpo.trained.model import Member, Model
+from hpo.trained.predict import rows_at_once
 
 _POINTS = 4  # in each piece of the way from the base to a row
 # How often a piece is halved at most, and how many pieces of a way a row may have at once.
@@ -98,8 +100,7 @@ def attributed(
     for one, share in shares_of(model):
         for member in one.members:
             x = one.features(member, source)
-            mean = one.features(member, usual).mean(0)
-            base = np.broadcast_to(mean, x.shape).astype(np.float32)
+            base = np.broadcast_to(_mean_features(one, member, usual), x.shape)
             codes = len(member.data.categories)
             base = np.concatenate([x[:, :codes], base[:, codes:]], axis=1) if codes else base
             own, rise = member_parts(one, member, x, base, found, fineness)
@@ -113,6 +114,16 @@ def attributed(
             weight = share / len(one.members) * unit_of(member)
             parts, rises = parts + weight * own, rises + weight * rise
     return Attribution(tuple(columns), np.asarray(parts), np.asarray(rises))
+
+
+def _mean_features(model: Model, member: Member, source: Source) -> np.ndarray:
+    """The mean features of some examples, float32; only some of these are in memory at once."""
+    size, total = rows_at_once(model, available_bytes()), np.zeros(model.description.shape)
+    for start in range(0, len(source), size):
+        some = source.take(slice(start, start + size))
+        total += model.features(member, some).sum(0, dtype=np.float64)
+    found: np.ndarray = (total / len(source)).astype(np.float32)
+    return found
 
 
 def unit_of(member: Member) -> float:

@@ -24,6 +24,7 @@ from hpo.trained.explain.findings import (
     chosen_metric,
     row_text,
     some_places,
+    some_rows,
 )
 from hpo.trained.explain.forecasts import explained_forecasts
 from hpo.trained.explain.importance import (
@@ -111,9 +112,11 @@ def _attributed(
     model: Answering, source: Source, how: How, classes: np.ndarray, found: Explanation
 ) -> Explanation:
     """The explanation with the parts of columns, or with pictures of the worst images."""
+    if len(source) < 2:
+        return found  # it is the mean itself, from which parts start
     columns = columns_of(model.description.features)
     places = some_places(len(source), how)
-    usual = source.take(places)
+    usual = some_rows(source, how)
     if columns:
         parts = attributed(model, usual, usual, classes[places], columns)
         return replace(found, attribution=parts, places=places)
@@ -158,7 +161,7 @@ def _importance(
     columns = columns_of(model.description.features)
     if not columns:
         return ()
-    some = source.take(some_places(len(source), how))
+    some = some_rows(source, how)
     loss = loss_by(metric, model, model.judged(some))
 
     def loss_of(name: str | None, order: np.ndarray) -> float:

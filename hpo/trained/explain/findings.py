@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.source import Source
 from hpo.errors import HpoError
 from hpo.spec.words import unknown_name
 from hpo.trained.explain.attribution import Attribution
@@ -43,11 +44,13 @@ class Window(NamedTuple):
 class Passage(NamedTuple):
     """A row of tokens of a text: the loss of each in nats, and the likeliest token at its place.
 
-    `row` counts from 1, and `loss` is the mean. Tokens are texts.
+    `row` counts from 1, and `loss` is the mean. Tokens are texts, of which `text` is made; what is
+    no character stands in it as \ufffd.
     """
 
     row: int
     loss: float
+    text: str
     tokens: tuple[str, ...]
     losses: tuple[float, ...]
     answers: tuple[str, ...]
@@ -143,6 +146,11 @@ def some_places(count: int, how: How) -> np.ndarray:
         return np.arange(count)
     rng = np.random.default_rng(how.seed)
     return np.sort(rng.choice(count, how.rows, replace=False))
+
+
+def some_rows(source: Source, how: How) -> Source:
+    """The examples at these places; all of them without a copy."""
+    return source if len(source) <= how.rows else source.take(some_places(len(source), how))
 
 
 def chosen_metric(how: How, usual: str, metrics: Mapping[str, float]) -> str:

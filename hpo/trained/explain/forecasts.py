@@ -79,7 +79,7 @@ def explained_forecasts(
         metric,
         tuple(importance),
         (),
-        attribution=own.parts(worst, some) if windows else None,
+        attribution=own.parts(worst, some) if windows and count > 1 else None,
         windows=tuple(windows),
         noun="window",
     )
@@ -91,11 +91,13 @@ def apart(ranked: Sequence[int], horizon: int, count: int) -> list[int]:
     Neighbours of a bad window forecast almost the same values, and would fill the list.
     """
     kept: list[int] = []
+    near: set[int] = set()  # the places whose forecasts overlap those that are kept
     for place in ranked:
         if len(kept) == count:
             break
-        if all(abs(place - other) >= horizon for other in kept):
+        if place not in near:
             kept.append(place)
+            near.update(range(place - horizon + 1, place + horizon))
     return kept
 
 
@@ -156,7 +158,7 @@ class _Series:
                 # Step by step, because all windows together take `window` times as much memory.
                 steps = range(self.window)
                 mean = np.stack([values[usual + step].mean(0) for step in steps])
-                base = np.broadcast_to(mean, x.shape).astype(np.float32)
+                base = np.broadcast_to(mean, x.shape)
                 alone = np.zeros(len(x), np.int32)  # no classes
                 own, rise = member_parts(model, member, x, base, alone)
                 weight = share / len(model.members) * unit_of(member)
@@ -187,9 +189,13 @@ class _Series:
         order = np.roll(np.arange(len(self._source)), 1)
         fit = member.data.transform
         x = values_of_rows(self._source, fit)
-        others = [self._with_variable(self._source, name, order) for name in self.variables]
-        owners = np.stack([(values_of_rows(one, fit) != x).any(0) for one in others], axis=1)
-        return owners.astype(np.float64)
+
+        def is_own(name: str) -> np.ndarray:
+            other = values_of_rows(self._with_variable(self._source, name, order), fit)
+            found: np.ndarray = (other != x).any(0)
+            return found
+
+        return np.stack([is_own(name) for name in self.variables], axis=1).astype(np.float64)
 
 
 def _times(model: Answering, new: NewData) -> list[str]:

@@ -94,8 +94,10 @@ def permutation_importances(
 
     `loss_of` is the loss with a column, or with none, as `count` examples in another order have it.
     The shuffles are those of scikit-learn's `permutation_importance` with this seed. `watch` gets
-    the number of columns that are done.
+    the number of columns that are done. A single example has no other order, and no importance.
     """
+    if count < 2:
+        return []
     usual = loss_of(None, np.arange(count))
     # Every column is shuffled alike, as in scikit-learn.
     own = np.random.RandomState(seed).randint(np.iinfo(np.int32).max + 1)

@@ -17,6 +17,8 @@ from hpo.trained.kinds.text import token_bytes
 from hpo.trained.model import Model
 from hpo.trained.predict import NewData, rows_at_once
 
+_UNKNOWN = "\ufffd".encode()
+
 
 def explained_text(model: Model, new: NewData, how: How) -> Explanation:
     """Explain a language model by the passages of a text, each a row of its training.
@@ -29,10 +31,11 @@ def explained_text(model: Model, new: NewData, how: How) -> Explanation:
     x, y = [one.x for one in splits], splits[0].y
     tokens, weight = _Tokens(model.description.outputs), np.ones(len(y), np.float32)
     split = Split({"y": y, "weight": weight})
-    told = judged_positions(model, split, _pieces(model, x), tokens.add)
+    told = judged_positions(model, split, lambda rows: x[0][rows], _pieces(model, x), tokens.add)
     spec = model.training.data.dataset
     assert isinstance(spec, TextFile)
-    names = [_text(name) for name in token_bytes(model, spec)]
+    names = token_bytes(model, spec)
+    texts = [_text(name) for name in names]
     places = worst_rows(told.losses, how.worst)
     return Explanation(
         len(y),
@@ -43,7 +46,7 @@ def explained_text(model: Model, new: NewData, how: How) -> Explanation:
         calibration=told.calibration,
         errors=told.errors,
         passages=tuple(_passages(model, x, y, places, told.losses, names)),
-        tokens=tuple(tokens.worst(how.worst, names)),
+        tokens=tuple(tokens.worst(how.worst, texts)),
         noun="passage",
         judged="token",
     )
@@ -64,23 +67,25 @@ def _passages(
     y: np.ndarray,
     places: np.ndarray,
     losses: np.ndarray,
-    names: list[str],
+    names: list[bytes],
 ) -> Iterator[Passage]:
     """The passages at some places, with the loss of each of their tokens."""
-    if not len(places):
-        return
-    chances = model.mean_of([one[places] for one in x])
-    of_tokens = position_losses(chances, y[places])
-    for place, own, found, answers in zip(
-        places, y[places], of_tokens, chances.argmax(-1), strict=True
-    ):
-        yield Passage(
-            row=int(place) + 1,
-            loss=float(losses[place]),
-            tokens=tuple(names[token] for token in own),
-            losses=tuple(found.tolist()),
-            answers=tuple(names[token] for token in answers),
-        )
+    texts = [_text(name) for name in names]
+    for rows, chances in _pieces(model, [one[places] for one in x]):
+        some = places[rows]
+        of_tokens = position_losses(chances, y[some])
+        for place, own, found, answers in zip(
+            some, y[some], of_tokens, chances.argmax(-1), strict=True
+        ):
+            whole = b"".join(names[token] or _UNKNOWN for token in own)
+            yield Passage(
+                row=int(place) + 1,
+                loss=float(losses[place]),
+                text=whole.decode("utf-8", "replace"),
+                tokens=tuple(texts[token] for token in own),
+                losses=tuple(found.tolist()),
+                answers=tuple(texts[token] for token in answers),
+            )
 
 
 class _Tokens:

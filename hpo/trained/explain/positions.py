@@ -33,19 +33,22 @@ class Positions(NamedTuple):
 def judged_positions(
     model: Answering,
     split: Split,
+    features: Callable[[slice], np.ndarray],
     pieces: Iterable[tuple[slice, np.ndarray]],
     watch: Callable[[np.ndarray, np.ndarray], None],
 ) -> Positions:
     """Judge chances `[n, ..., K]`, which come for some of the rows after the other.
 
-    `split` has the targets `y` of all rows and their `weight`. Of each piece, `watch` gets the
+    `split` has the targets `y` of all rows and their `weight`. `features` gives those of some rows,
+    which a loss of the user's own may read. Of each piece, `watch` gets the
     classes `[M]` and the chances `[M, K]` of all positions. No list of all chances is kept.
     """
     data, loss = model.data, model.training.loss
     kind = targets_of(data.task, data.outputs)
     sums, bins, losses = [], [], np.zeros(len(split))
     for rows, chances in pieces:
-        batch = {name: array[rows] for name, array in split.arrays.items()}
+        targets = {name: array[rows] for name, array in split.arrays.items()}
+        batch = {"x": features(rows), **targets}
         outputs = jnp.asarray(kind.outputs(chances, data))
         sums.append(jax.device_get(metric_sums(data.task, outputs, batch, loss)))
         y, flat = batch["y"].ravel(), chances.reshape(-1, chances.shape[-1])

@@ -144,10 +144,10 @@ def drawn_rows(model: Answering, rows: int) -> Drawn:
 
     Of a series they are as many rows as have this number of windows.
     """
-    rng, told = np.random.default_rng(0), model.description
-    features, series = told.features, model.series
-    if told.task == "language":
-        tokens = rng.integers(0, told.outputs, (rows, *told.shape))
+    rng, description = np.random.default_rng(0), model.description
+    features, series = description.features, model.series
+    if description.task == "language":
+        tokens = rng.integers(0, description.outputs, (rows, *description.shape))
         return Drawn(None, tokens.astype(np.int32))
     if not features.is_table and series is None:
         shape = (rows, *features.shape)
@@ -208,6 +208,6 @@ def _untrained(training: Training, data: DataSet, platform: str) -> Model:
     shapes = abstract_model(program.of_its_own(training))
     arrays = {"params": without_added(shapes.params), "variables": shapes.variables}
     weights = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), arrays)
-    told = Description.of(data)
-    member = Member(weights, told.data_of(data.transform), None)
-    return Model(Path("the model"), training, told, (member,), program)
+    description = Description.of(data)
+    member = Member(weights, description.data_of(data.transform), None)
+    return Model(Path("the model"), training, description, (member,), program)

@@ -163,7 +163,7 @@ def export_onnx(
     def export(rows: slice) -> np.ndarray:
         return answers(engine, {name: one[rows] for name, one in cells.items()}, at_once)
 
-    told = compared(model, source, export, tolerance, precision, is_judged=is_judged)
+    result = compared(model, source, export, tolerance, precision, is_judged=is_judged)
     texts = _texts_of(model)
 
     def write(partial: Path) -> None:
@@ -174,9 +174,9 @@ def export_onnx(
 
     _written(folder, write)
     kept = _kept(model) if precision == "int8" else None
-    apart = None if kept is None else told.rows_apart
+    apart = None if kept is None else result.rows_apart
     units = units_left(model)
-    return Exported(len(data), told.rows, told.difference, told.metrics, units, kept, apart)
+    return Exported(len(data), result.rows, result.difference, result.metrics, units, kept, apart)
 
 
 def _kept(model: Answering) -> Kept | None:
@@ -241,34 +241,37 @@ def export_stablehlo(
         parts = [np.asarray(call(x[start : min(start + at_once, rows.stop)])) for start in starts]
         return np.concatenate(parts)
 
-    told = compared(model, source, answers, tolerance, precision, is_judged=is_judged)
+    result = compared(model, source, answers, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return Exported(len(data), told.rows, told.difference, told.metrics, units_left(model))
+    return Exported(len(data), result.rows, result.difference, result.metrics, units_left(model))
 
 
 def schema_of(model: Answering) -> dict[str, Any]:
     """What the script of an exported folder has to know of the cells and answers, as JSON."""
     from hpo.trained.exported.onnx_model import text_inputs
 
-    told, dataset, series = model.description, model.training.data.dataset, model.series
+    description, dataset, series = model.description, model.training.data.dataset, model.series
     words = missing_words(dataset) if isinstance(dataset, TableFile) else []
     thresholds = model.thresholds
-    if thresholds is not None and told.classes:  # which are for chances without a temperature
+    # They are for chances without a temperature.
+    if thresholds is not None and description.classes:
         chances = np.array([[1 - thresholds[0], thresholds[0]]])
         thresholds = tempered(chances, model.temperature)[0, 1:]
     return {
-        "task": told.task,
-        "answers": [*(answer_names(told) if series is None else forecast_names(series))],
-        "classes": [*told.classes],
+        "task": description.task,
+        "answers": [*(answer_names(description) if series is None else forecast_names(series))],
+        "classes": [*description.classes],
         "thresholds": None if thresholds is None else thresholds.tolist(),
-        "numbers": [[*one] for one in told.features.numbers],
-        "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
-        "untrained": [_untrained(model, place) for place in range(len(told.features.texts))],
-        "ranges": training_ranges(told.features, [one.data.transform for one in model.members]),
+        "numbers": [[*one] for one in description.features.numbers],
+        "texts": [[one.name, [*(one.values or ())]] for one in description.features.texts],
+        "untrained": [_untrained(model, place) for place in range(len(description.features.texts))],
+        "ranges": training_ranges(
+            description.features, [one.data.transform for one in model.members]
+        ),
         "text_inputs": text_inputs(model),
         "series": None if series is None else _series_schema(model, series),
-        "type": told.features.type,
-        "shape": [*told.features.shape],
+        "type": description.features.type,
+        "shape": [*description.features.shape],
         "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",
         "missing": sorted({*EMPTY_WORDS, *words}),
     }

@@ -58,8 +58,8 @@ def slim_network(
 
     All stay in a network of a user's own that cannot be followed.
     """
-    told = model.description
-    example = jax.ShapeDtypeStruct((rows, *told.shape), np.dtype(told.type))
+    description = model.description
+    example = jax.ShapeDtypeStruct((rows, *description.shape), np.dtype(description.type))
     member = member._replace(weights=_aligned(model.training.model, member.weights))
     whole = whole_network(model, member, precision)
     try:
@@ -132,9 +132,9 @@ def stablehlo(model: Answering, precision: Precision = "float32") -> bytes:
         )
     from jax import export
 
-    told = model.description
+    description = model.description
     (batch,) = export.symbolic_shape("batch")
-    example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
+    example = jax.ShapeDtypeStruct((batch, *description.shape), description.type)
 
     def answering(outputs: Any, x: Any) -> Any:
         if len(outputs) == 1:

@@ -173,7 +173,7 @@ def _text_makers(model: Answering) -> dict[tuple[str, int, str], Callable[..., n
 
 def text_inputs(model: Answering) -> list[dict[str, Any]]:
     """What a script has to know to make the inputs of texts, as JSON."""
-    found, told = [], model.description.features.texts
+    found, texts = [], model.description.features.texts
     for place, member in enumerate(model.members):
         fit = member.data.transform
         for column, text in text_fits(fit.more).items():
@@ -182,8 +182,8 @@ def text_inputs(model: Answering) -> list[dict[str, Any]]:
             found.append(
                 {
                     "input": text_name(place, column),
-                    "column": told[column].name,
-                    "empty": "" if fill == OWN else (told[column].values or ())[fill],
+                    "column": texts[column].name,
+                    "empty": "" if fill == OWN else (texts[column].values or ())[fill],
                     **spec.model_dump(include=_LEAVES),
                     "language": language_of(spec),
                     "stop_words": [*spec.stop_words],

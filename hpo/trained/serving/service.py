@@ -62,11 +62,11 @@ class Service:
 
     def schema(self) -> dict[str, Any]:
         """The inputs of the model by name, its task and classes, and a row to try."""
-        told = self.model.description
-        features = told.features
+        description = self.model.description
+        features = description.features
         found: dict[str, Any] = {
-            "task": told.task,
-            "classes": [*told.classes],
+            "task": description.task,
+            "classes": [*description.classes],
             "targets": [*features.targets],
             "most_rows": self.most_rows,
         }

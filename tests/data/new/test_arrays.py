@@ -34,6 +34,12 @@ def test_an_npz_file_gives_x_and_a_table_of_the_rest(tmp_path):
         ({"x": np.array([["a"] * 3])}, NUMBERS, "x is of type <U1: save numbers."),
         ({"x": np.zeros((1, 2, 2, 1))}, IMAGES, "x is of type float64: save uint8, as images are."),
         ({"x": np.eye(3), "y": [1]}, NUMBERS, "y has the shape [1], and x has 3 rows"),
+        (
+            {"x": np.zeros((1, 2, 2, 1), np.uint8), "y": np.zeros((1, 3, 2))},
+            IMAGES,
+            "masks y have the shape [1, 3, 2], and images x [1, 2, 2, 1]: save y as [1, 2, 2], a "
+            "class for each pixel.",
+        ),
         ({"x": np.array([print], object)}, NUMBERS, "x holds Python objects, which may run code"),
     ],
 )

@@ -171,9 +171,16 @@ def test_texts_have_the_worst_passages_and_tokens() -> None:
         (),
         (),
         passages=(
-            Passage(2, 1.5, ("a", "\n", "", " cat"), (0.5, 1.0, 4.0, 0.5), ("a", "b", "", "\n")),
+            Passage(
+                row=2,
+                loss=1.5,
+                text="a\n\ufffd cat",
+                tokens=("a", "\n", "", " cat"),
+                losses=(0.5, 1.0, 4.0, 0.5),
+                answers=("a", "b", "", "\n"),
+            ),
         ),
-        tokens=(BadToken("\n", 12, 7, 2.5, " cat"),),
+        tokens=(BadToken("\n", 12, 7, 2.5, " cat"), BadToken("\\xe2", 9, 5, 1.5, "")),
         noun="passage",
         judged="token",
     )
@@ -182,17 +189,23 @@ def test_texts_have_the_worst_passages_and_tokens() -> None:
         "",
         "  the worst passages, by the mean loss of a token in nats",
         "  passage  loss    begins with  largest losses",
-        "  2        1.5000  'a\\n cat'    unknown 4, '\\n' 1, 'a' 0.5",
+        "  2        1.5000  'a\\n\ufffd cat'   unknown 4, '\\n' 1, 'a' 0.5",
         "",
         "  the tokens that are answered badly most often",
-        "  token  wrong    mostly answered  mean loss",
-        "  '\\n'   7 of 12  ' cat'           2.5000",
+        "  token   wrong    mostly answered  mean loss",
+        "  '\\n'    7 of 12  ' cat'           2.5000",
+        "  '\\xe2'  5 of 9   unknown          1.5000",
     ]
     plain = as_json(found)
     assert plain["passages"][0]["losses"] == [0.5, 1.0, 4.0, 0.5]
-    assert plain["tokens"] == [
-        {"token": "\n", "times": 12, "wrong": 7, "loss": 2.5, "instead": " cat"}
-    ]
+    assert plain["passages"][0]["text"] == "a\n\ufffd cat"
+    assert plain["tokens"][0] == {
+        "token": "\n",
+        "times": 12,
+        "wrong": 7,
+        "loss": 2.5,
+        "instead": " cat",
+    }
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:

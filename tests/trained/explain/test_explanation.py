@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_few_rows_of_many_are_shuffled(churn: Path) -> None:
     few, all_ = (explained(model, new, How(repeats=2, rows=rows)) for rows in (30, 120))
     assert (few.rows, few.metrics) == (all_.rows, all_.metrics)
     assert few.importance != all_.importance
+
+
+def test_a_single_row_has_neither_importance_nor_parts(churn: Path) -> None:
+    model = load_model(churn / "model", "cpu")
+    new = rows_to_explain(model, churn / "table.csv", (churn,), None)
+    found = explained(model, replace(new, source=new.source.take(slice(1))), HOW)
+    assert (found.rows, found.importance, found.attribution) == (1, (), None)
+    assert len(found.worst) == 1
 
 
 def test_quantities_have_columns_and_worst_rows_in_the_unit_of_the_target(

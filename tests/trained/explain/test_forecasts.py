@@ -212,6 +212,13 @@ def test_a_target_without_other_columns_is_explained_by_its_own_past(
     assert (found.metric, found.windows, found.attribution) == ("mae", (), None)
 
 
+def test_a_single_window_has_neither_importance_nor_parts(power: Model, tmp_path: Path) -> None:
+    pd.read_csv(power.folder.parent / "new.csv").iloc[:8].to_csv(tmp_path / "one.csv")
+    found = explained(power, read_new(power, tmp_path / "one.csv"), HOW)
+    assert (found.rows, found.importance, found.attribution) == (1, (), None)
+    assert len(found.windows) == 1
+
+
 def test_a_series_without_a_window_and_its_values_is_refused(power: Model, tmp_path: Path) -> None:
     pd.read_csv(power.folder.parent / "new.csv").iloc[:7].to_csv(tmp_path / "few.csv")
     told = r"7 rows are fewer than a window of 5 and a horizon of 3: give more rows\."

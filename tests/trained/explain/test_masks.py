@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hpo.errors import HpoError
 from hpo.trained.explain.attribution import COARSE, attributed
 from hpo.trained.explain.explanation import explained
 from hpo.trained.explain.findings import How
-from hpo.trained.model import Model
+from hpo.trained.model import Member, Model
 from hpo.trained.predict import NewData
 from tests.trained.exported.drawn import data_of, drawn
 
@@ -83,7 +85,7 @@ def test_the_worst_images_have_the_largest_mean_loss_and_a_picture(
     for one, place in zip(found.worst, places, strict=True):
         assert one.loss == pytest.approx(losses[place])
         shares = {str(k): (source.y[place] == k).mean() for k in (0, 1)}
-        assert dict(part.split(" ") for part in one.truth.split(", ")) == {
+        assert dict(part.split(": ") for part in one.truth.split(", ")) == {
             name: f"{share:.0%}" for name, share in shares.items()
         }
     assert [*found.pictures] == [one.row for one in found.worst]
@@ -95,6 +97,41 @@ def test_the_worst_images_have_the_largest_mean_loss_and_a_picture(
         assert picture.shape == (128, 8 * (16 + 2 * 17 + classes * 18), 3)
     with pytest.raises(HpoError, match="--metric: is for models of columns"):
         explained(model, NewData(source), How("auc"))
+
+
+def test_few_pixels_of_a_class_are_told_as_less_than_a_percent(pair: tuple[Model, Source]) -> None:
+    model, source = pair
+    y = np.zeros((1, 16, 16), np.int32)
+    y[0, 3, 4] = 1
+    (one,) = explained(model, NewData(replace(source.take(slice(1)), y=y)), How()).worst
+    assert one.truth == "0: 100%, 1: <1%"
+
+
+def test_a_single_image_is_drawn_without_maps(pair: tuple[Model, Source]) -> None:
+    model, source = pair
+    (picture,) = explained(model, NewData(source.take(slice(1))), How()).pictures.values()
+    assert picture.shape == (128, 8 * (16 + 2 * 17), 3)
+
+
+def test_the_mean_image_is_found_with_few_images_in_memory(
+    pair: tuple[Model, Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, source = pair
+    some, pixels = source.take(slice(2)), np.zeros((2, 16, 16), np.int32)
+    whole = attributed(model, some, source, pixels, {}, COARSE)
+    features, counts = Model.features, []
+
+    def counted(own: Model, member: Member, rows: Source) -> np.ndarray:
+        counts.append(len(rows))
+        return features(own, member, rows)
+
+    monkeypatch.setattr(Model, "features", counted)
+    monkeypatch.setattr("hpo.trained.predict._MOST_BYTES", 1)  # the fewest rows at once
+    pieces = attributed(model, some, source, pixels, {}, COARSE)
+    assert counts == [2, *[1] * len(source)]
+    assert whole is not None
+    assert pieces is not None
+    np.testing.assert_allclose(pieces.parts, whole.parts, atol=1e-4)
 
 
 def test_the_parts_of_pixels_add_up_to_the_rise_of_the_summed_log_odds(

@@ -94,9 +94,10 @@ def test_a_text_in_pieces_has_the_explanation_of_the_whole(
     letters: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = new_text(letters, TEXT * 4)
-    whole = explained(letters, many, How(worst=3))
+    whole = explained(letters, many, How(worst=299))
     monkeypatch.setattr("hpo.trained.predict._MOST_BYTES", 1)  # the fewest rows at once
-    pieces = explained(letters, many, How(worst=3))
+    pieces = explained(letters, many, How(worst=299))
+    assert len(pieces.passages) == 299
     assert pieces.passages == whole.passages
     assert [one.wrong for one in pieces.tokens] == [one.wrong for one in whole.tokens]
     assert pieces.metrics == pytest.approx(whole.metrics, rel=1e-6)
@@ -113,6 +114,9 @@ def test_the_tokens_of_a_passage_are_those_of_the_text(tmp_path: Path, tokens: s
     expected = text.replace("\u00fc", "\\xc3\\xbc")
     first = "the" if joined.startswith(" cat") else "t"
     assert expected.removeprefix(first).startswith(joined)
+    # A passage may begin or end within a character.
+    whole = "".join(one.text for one in passages).replace("\ufffd\ufffd", "\u00fc")
+    assert text.removeprefix(first).startswith(whole)
     assert len(joined) > 30
 
 
@@ -121,6 +125,7 @@ def test_a_character_that_no_training_text_has_is_a_token_without_a_name(tmp_pat
     found = explained(model, new_text(model, "the cat!?"), How())
     (passage,) = found.passages
     assert passage.tokens == ("h", "e", " ", "c", "a", "t", "", "")
+    assert passage.text == "he cat\ufffd\ufffd"
 
 
 def test_the_validation_text_of_the_training_has_the_stored_metrics(

@@ -114,7 +114,7 @@ def test_passages_have_a_line_for_each_token(tmp_path: Path) -> None:
         worst=(),
         confusion=None,
         importance=(),
-        passages=(Passage(2, 1.5, ("a", ","), (1.0, 2.0), ("b", "c")),),
+        passages=(Passage(2, 1.5, "a,", ("a", ","), (1.0, 2.0), ("b", "c")),),
         tokens=(BadToken(",", 12, 7, 2.5, "c"),),
     )
     write_explanation(tmp_path / "why", found, {})

@@ -89,11 +89,11 @@ def typed_columns(
         return TypedColumns(
             x, names, parts, None, (), (), [*notes, *idle_notes(path.name, columns, cells)]
         )
-    categories, values, told = _categories(path, features[words], columns)
+    categories, values, category_notes = _categories(path, features[words], columns)
     for name, texts in zip(words, values, strict=True):
         are_texts = columns.of(name).may_be_sentences and len(texts) > MOST_CATEGORIES
         cells[str(name)] = "texts" if are_texts else "categories"
-    notes += [*told, *idle_notes(path.name, columns, cells)]
+    notes += [*category_notes, *idle_notes(path.name, columns, cells)]
     return TypedColumns(x, names, parts, categories, tuple(words), values, notes)
 
 

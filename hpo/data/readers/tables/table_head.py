@@ -160,11 +160,11 @@ def head(path: Path, spec: DataSpec) -> Head:
     others = no_features(dataset, spec.split, spec.columns)
     features = [column for column in found.columns if column.name not in others]
     for column in features:
-        told = _told(column, spec.columns.of(column.name), dataset.csv)
-        if isinstance(told, Finding):
-            findings.append(told)
-        elif told is not None:
-            notes.append(told)
+        judged = _told(column, spec.columns.of(column.name), dataset.csv)
+        if isinstance(judged, Finding):
+            findings.append(judged)
+        elif judged is not None:
+            notes.append(judged)
     cells: dict[str, Cells] = {
         column.name: "categories" if column.texts else "numbers"
         for column in features
