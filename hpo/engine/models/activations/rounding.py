@@ -104,7 +104,8 @@ class StepRounder(nnx.Module):  # type: ignore[misc]
                 lambda: jnp.zeros(()),
                 lambda: learned.first_step(seen, bits, least < 0, features),
             )
-            is_new = ~is_known & (first > 0)
+            # A layer of zeros has no weights that tell its own features from padding.
+            is_new = ~is_known & (first > 0) & (kernel != 0).any()
             self.step.set_value(jnp.where(is_new, first - lax.stop_gradient(added), step))
             self.least.set_value(least)
             self.bits.set_value(jnp.where(is_new, bits, self.bits[...]))
@@ -116,7 +117,7 @@ def _features(x: Float[Array, "B ... N"], kernel: Array) -> Array:
     axes = tuple(axis for axis in range(kernel.ndim) if axis != kernel.ndim - 2)
     count = (jnp.abs(kernel).max(axes) > 0).sum()
     groups = x.shape[-1] // kernel.shape[-2]
-    return jnp.where(count == 0, kernel.shape[-2], count) * groups * math.prod(x.shape[1:-1])
+    return jnp.maximum(count, 1) * groups * math.prod(x.shape[1:-1])
 
 
 class _How(NamedTuple):

@@ -110,12 +110,21 @@ def test_bits_vary_in_one_program_and_are_the_lanes_own(tiny: DataSet, learn: Le
     assert split(ranges, tiny, "cpu")[0] != split(trainings[0], tiny, "cpu")[0]
 
 
-@pytest.mark.parametrize("more", [{}, {"weights": {"name": "learned", "bits": 3}}])
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ({}, {}),
+        ({}, {"weights": {"name": "learned", "bits": 3}}),
+        # Weights of 0 do not tell the own features of the head, which reads a half of each.
+        ({"init": "zeros", "activation": "sigmoid"}, {}),
+    ],
+)
 def test_merged_widths_round_as_the_trials_own_do(
-    tiny: DataSet, learn: Learn, more: dict[str, Any]
+    tiny: DataSet, learn: Learn, model: dict[str, Any], more: dict[str, Any]
 ) -> None:
     listed = {"widths": [[8], [12]], "batch_size": [8, 16]}
-    training = a_training(compression=LEARNED | more, train__merged=listed)
+    own = {"name": "mlp", "widths": [8], **model}
+    training = a_training(model=own, compression=LEARNED | more, train__merged=listed)
     assert [path for path, _ in split(training, tiny, "cpu")[0].merged] == ["model.widths"]
     together, alone = learn(tiny, [training]), learn(tiny, [unmerged(training)])
     for one, other in zip(together[0], alone[0], strict=True):
