@@ -42,11 +42,14 @@ def whole_network(model: Model, member: Member, precision: Precision = "float32"
     program = replace(own, platform=_PLATFORM, template=with_leaves(own.template, plain))
     weights = jax.tree.map(np.asarray, jax.device_get(member.weights))
     kernels = kernels_of(model.levels, weights) if precision == "int8" else None
+    training = model.training
+    if getattr(training.model, "remat", False):  # of gradients alone; ranges are no numbers within
+        training = with_leaves(training, {"model.remat": False})
     weights["params"] = kept_in(precision, weights["params"], kernels)
 
     def run(weights: Any, x: Any) -> Any:
         state = as_used(weights["params"]), weights["variables"]
-        return forward(program, model.training, *state, {"x": x})[0].astype(jnp.float32)
+        return forward(program, training, *state, {"x": x})[0].astype(jnp.float32)
 
     return Network(run, weights)
 

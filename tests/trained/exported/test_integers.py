@@ -99,6 +99,18 @@ def test_trained_steps_are_multiplied_as_whole_numbers(
     assert not {"MatMul", "Conv"} & {*names}
 
 
+@pytest.mark.parametrize("name", ["integer", "learned"])
+def test_layers_that_are_computed_again_in_training_are_products_of_whole_numbers(
+    name: str, tmp_path: Path
+) -> None:
+    spec = {"name": "transformer", "width": 8, "depth": 1, "heads": 2, "remat": True}
+    model, member, x = in_bits(tmp_path, "series", spec, {"name": "integer"}, 4, name)
+    found = integer_network(model, member)
+    np.testing.assert_allclose(run(found, x), model.outputs(member, x), rtol=1e-4, atol=1e-5)
+    # Of the rows, of attention two, of the feed two, and the head.
+    assert operators(found).count("MatMulInteger") == 6
+
+
 def test_a_dense_layer_is_a_product_of_whole_numbers(tmp_path: Path) -> None:
     weights = {"name": "integer", "bits": 5}
     model, member, x = in_bits(tmp_path, "table", {"name": "mlp", "widths": []}, weights, 3)
