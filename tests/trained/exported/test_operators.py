@@ -87,7 +87,9 @@ def _loop(x: Any) -> Any:
 
     start = jnp.zeros((x.shape[0], 3))
     last, sums = lax.scan(step, start, x.swapaxes(0, 1), reverse=True)
-    return jnp.concatenate([last, sums.T], 1)
+    # And a loop that gives its last state alone.
+    alone, _ = lax.scan(lambda carry, now: (carry - now, None), start, x.swapaxes(0, 1))
+    return jnp.concatenate([last, sums.T, alone], 1)
 
 
 def _products(x: Any) -> Any:
@@ -159,6 +161,7 @@ def test_every_operator_is_in_a_case() -> None:
     [
         (lambda x: lax.cummax(x, 1), "JAX's operation cummax has no translation"),
         (lambda x: x[:, jnp.arange(2)] + jnp.arange(x.shape[0])[:, None], "counting the rows"),
+        (lambda x: jnp.argsort(x, 1), "sorting one array by another"),
         (lambda x: x + np.ones((x.shape[0], 1), np.float32), "as many rows as the batch"),
         (lambda x: x.sum(0), "no axis for the rows"),
     ],

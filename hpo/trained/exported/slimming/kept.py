@@ -16,7 +16,13 @@ from hpo.trained.exported.slimming.known import (
     is_summed_plainly,
     known_of,
 )
-from hpo.trained.exported.slimming.shapes import axes_of_slices, axis_groups, is_open, loop_of
+from hpo.trained.exported.slimming.shapes import (
+    axes_of_slices,
+    axes_of_windows,
+    axis_groups,
+    is_open,
+    loop_of,
+)
 from hpo.trained.exported.translation import read_equations
 
 
@@ -371,13 +377,13 @@ def _parted(kept: Kept, equation: Any) -> None:
 
 
 def _windows(kept: Kept, equation: Any) -> None:
-    params, x, out = equation.params, equation.invars[0], equation.outvars[0]
+    x, out, joined = equation.invars[0], equation.outvars[0], axes_of_windows(equation)
     for axis in range(len(x.aval.shape)):
-        if params["window_dimensions"][axis] == params["window_strides"][axis] == 1:
-            kept.share(x, axis, out, axis)
-        else:
+        if axis in joined:
             kept.keep(x, axis)
             kept.keep(out, axis)
+        else:
+            kept.share(x, axis, out, axis)
 
 
 RULES: dict[str, Callable[[Kept, Any], None]] = {

@@ -11,12 +11,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
 from hpo.trained.exported.slimming.shapes import (
     Loop,
     axes_of_slices,
+    axes_of_windows,
     axis_groups,
     is_open,
     loop_of,
@@ -53,8 +56,9 @@ def all_known(numbers: Any) -> Known:
 
 def nothing_known(atom: Any) -> Known:
     """What is known of any other value."""
-    sizes = (1,) * len(atom.aval.shape)
-    return Known(np.zeros(sizes, atom.aval.dtype), np.zeros(sizes, bool))
+    sizes, kind = (1,) * len(atom.aval.shape), atom.aval.dtype
+    is_key = jnp.issubdtype(kind, jax.dtypes.extended)  # of random numbers, no type of NumPy
+    return Known(np.zeros(sizes, bool if is_key else kind), np.zeros(sizes, bool))
 
 
 def what_is_known(jaxpr: Any, weights: Sequence[Any]) -> dict[Any, Known]:
@@ -137,7 +141,9 @@ def sum_of_products(equation: Any, x: np.ndarray, kernel: np.ndarray) -> np.ndar
     params = equation.params
     x, kernel = (np.asarray(one, np.float64) for one in (x, kernel))
     if equation.primitive.name == "dot_general":
-        return _product(params["dimension_numbers"], x, kernel)
+        return _product(equation, x, kernel)
+    # A kernel of one number everywhere counts at each place of its window.
+    kernel = np.broadcast_to(kernel, equation.invars[1].aval.shape)
     _, (last, first, *_), to_out = params["dimension_numbers"]
     groups = params["feature_group_count"]
     kernel = np.moveaxis(kernel, (first, last), (0, 1)).sum(tuple(range(2, kernel.ndim)))
@@ -148,25 +154,30 @@ def sum_of_products(equation: Any, x: np.ndarray, kernel: np.ndarray) -> np.ndar
     return found.reshape(sizes)
 
 
-def _product(numbers: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    (over_x, over_y), (batch_x, batch_y) = numbers
+def _product(equation: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    (over_x, over_y), (batch_x, batch_y) = equation.params["dimension_numbers"]
     letters = iter(_LETTERS)
     names_x, names_y = [next(letters) for _ in x.shape], [""] * y.ndim
     sizes_x, sizes_y = [*x.shape], [*y.shape]
     for one, other in zip((*over_x, *batch_x), (*over_y, *batch_y), strict=True):
         names_y[other] = names_x[one]
         sizes_x[one] = sizes_y[other] = max(x.shape[one], y.shape[other])
+    for one, other in zip(over_x, over_y, strict=True):  # as many terms, where all are the same
+        sizes_x[one] = sizes_y[other] = equation.invars[0].aval.shape[one]
     names_y = [name or next(letters) for name in names_y]
     rest_x = [name for i, name in enumerate(names_x) if i not in (*over_x, *batch_x)]
     rest_y = [name for i, name in enumerate(names_y) if i not in (*over_y, *batch_y)]
     out = "".join([*(names_x[i] for i in batch_x), *rest_x, *rest_y])
     x, y = np.broadcast_to(x, sizes_x), np.broadcast_to(y, sizes_y)
-    found: np.ndarray = np.einsum(f"{''.join(names_x)},{''.join(names_y)}->{out}", x, y)
+    named = f"{''.join(names_x)},{''.join(names_y)}->{out}"
+    found: np.ndarray = np.einsum(named, x, y, optimize=True)  # by a library for matrices
     return found
 
 
 def is_summed_plainly(equation: Any) -> bool:
-    """Whether a product or convolution sums over one axis, of known size."""
+    """Whether a product or convolution of real numbers sums over one axis, of known size."""
+    if np.issubdtype(equation.outvars[0].aval.dtype, np.complexfloating):
+        return False
     if equation.primitive.name != "dot_general":
         return bool(equation.params["batch_group_count"] == 1)
     (over, _), _ = equation.params["dimension_numbers"]
@@ -340,20 +351,27 @@ def _largest(equation: Any, inputs: Sequence[Known]) -> Known:
     return Known(*(one.squeeze(axes) for one in _same_along(inputs[0], axes)))
 
 
-def _largest_of_windows(equation: Any, inputs: Sequence[Known]) -> Known:
+def _largest_of_windows(equation: Any, inputs: Sequence[Known]) -> Known | None:
     """The padding of a window is less than any number."""
-    sizes = equation.params["window_dimensions"]
-    return _same_along(inputs[0], [axis for axis, size in enumerate(sizes) if size > 1])
+    params = equation.params
+    pads = zip(params["padding"], params["window_dimensions"], strict=True)
+    # So each window reads a number that is no padding.
+    is_plain = all(max(pad) < size for pad, size in pads) and not _is_dilated(params)
+    return _same_along(inputs[0], axes_of_windows(equation)) if is_plain else None
 
 
 def _sum_of_windows(equation: Any, inputs: Sequence[Known]) -> Known:
-    """A window over zeros around an image has a sum of its own, but of zeros."""
+    """A window over zeros around or within an image has a sum of its own, but of zeros."""
     params = equation.params
-    x = _largest_of_windows(equation, inputs)
-    if any(tuple(pads) != (0, 0) for pads in params["padding"]):
+    x = _same_along(inputs[0], axes_of_windows(equation))
+    if any(tuple(pads) != (0, 0) for pads in params["padding"]) or _is_dilated(params):
         return Known(x.numbers * x.is_zero, x.is_zero)
     size = math.prod(params["window_dimensions"])
     return Known(x.numbers * np.asarray(size, x.numbers.dtype), x.where)
+
+
+def _is_dilated(params: Any) -> bool:
+    return any(one != 1 for one in (*params["base_dilation"], *params["window_dilation"]))
 
 
 def _same_along(known: Known, axes: Sequence[int]) -> Known:

@@ -52,6 +52,16 @@ def axes_of_slices(equation: Any) -> list[tuple[int, int]] | None:
     return [*zip(rest, numbers.offset_dims, strict=True)] if is_plain else None
 
 
+def axes_of_windows(equation: Any) -> list[int]:
+    """The axes along which windows join numbers, or leave some out, or read others around them."""
+    params = equation.params
+    names = ("window_dimensions", "window_strides", "base_dilation")
+    sizes = zip(*(params[name] for name in names), strict=True)
+    pads = map(tuple, params["padding"])
+    each = enumerate(zip(sizes, pads, strict=True))
+    return [axis for axis, (own, pad) in each if own != (1, 1, 1) or pad != (0, 0)]
+
+
 class Loop(NamedTuple):
     """A function that runs for each row of arrays.
 

@@ -95,7 +95,7 @@ def outputs_of(jaxpr: Any, kept: Kept, inputs: Sequence[Any]) -> list[Any]:
     def bind(equation: Any, values: list[Any]) -> list[Any]:
         if (loop := loop_of(equation)) is not None:
             return _looped(loop, kept, equation, values)
-        change = _CHANGES.get(equation.primitive.name)
+        change = CHANGES.get(equation.primitive.name)
         params = equation.params if change is None else change(kept, equation)
         found = _bound(equation, values, params)
         gone = _gone(kept, equation) if equation.primitive.name in _SUMS else None
@@ -111,7 +111,9 @@ def _looped(loop: Loop, kept: Kept, equation: Any, values: Sequence[Any]) -> lis
         found = outputs_of(loop.body, kept, [*same, *state, *rows])
         return found[: loop.state], found[loop.state :]
 
-    how = {name: equation.params[name] for name in ("length", "reverse", "unroll")}
+    how = {name: equation.params[name] for name in ("reverse", "unroll")}
+    if not values[end:]:  # rows tell it, too, where it is that of a batch of any size
+        how["length"] = equation.params["length"]
     state, rows = lax.scan(step, [*values[loop.same : end]], [*values[end:]], **how)
     return [*state, *rows]
 
@@ -239,7 +241,7 @@ def _take(kept: Kept, equation: Any) -> dict[str, Any]:
 
 
 _SUMS = ("dot_general", "conv_general_dilated", "reduce_sum")
-_CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
+CHANGES: dict[str, Callable[[Kept, Any], dict[str, Any]]] = {
     "broadcast_in_dim": _with_sizes("shape"),
     "reshape": _with_sizes("new_sizes"),
     "slice": _slice,

@@ -22,6 +22,7 @@ from hpo.trained.exported.network import (
 )
 from hpo.trained.exported.onnx_model import session
 from hpo.trained.exported.operators import OPERATORS
+from hpo.trained.exported.slimming import known, smaller
 from hpo.trained.exported.translation import translated
 from tests.trained.exported.drawn import data_of, drawn, features_for, with_cut
 
@@ -366,3 +367,25 @@ def test_a_module_of_a_user_loses_its_units(tmp_path: Path) -> None:
     x = features_for(model, 5)
     (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(found, model.outputs(member, x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_cannot_be_followed_keeps_its_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"name": "mlp", "widths": [8], "activation": "tanh"}
+    model, _ = drawn(tmp_path, data_of(tmp_path, "table"), spec)
+    model = with_cut(model, {"linears/0": [1, 5]})
+    assert units_left(model) == {"model": 8, "export": 6, "stay": 0}
+
+    def broken(*_: Any) -> None:
+        raise ValueError("sizes")
+
+    # One fails before the network is smaller, the other while it is traced again.
+    for place in (known.RULES, smaller.CHANGES):
+        with monkeypatch.context() as patch:
+            patch.setitem(place, "tanh", broken)
+            assert units_left(model) == {"model": 8, "export": 8, "stay": 2}
+            (member,) = model.members
+            x = features_for(model, 5)
+            (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
+            np.testing.assert_allclose(found, model.outputs(member, x), rtol=1e-5, atol=1e-6)
