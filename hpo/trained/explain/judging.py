@@ -75,7 +75,7 @@ def error_of_sums(sums: np.ndarray) -> float:
 def position_losses(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The cross-entropy in nats of each position, `[...]`, from chances `[..., K]`."""
     own = np.take_along_axis(chances, y[..., None].astype(np.int64), axis=-1)[..., 0]
-    found: np.ndarray = -np.log(np.maximum(own, _LEAST))
+    found: np.ndarray = 0.0 - np.log(np.maximum(own, _LEAST))  # 0 for a chance of 1, not -0
     return found
 
 
@@ -89,7 +89,7 @@ def row_losses(task: str, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
         found = position_losses(predictions, y)
     elif task == "multilabel":
         right = np.where(y > 0.5, predictions, 1 - predictions)
-        found = -np.log(np.maximum(right, _LEAST)).sum(1)
+        found = 0.0 - np.log(np.maximum(right, _LEAST)).sum(1)
     else:
         found = np.abs(predictions - y.reshape(predictions.shape)).max(1)
     return found

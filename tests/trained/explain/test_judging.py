@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
@@ -70,3 +72,9 @@ def test_losses_of_rows_by_hand(
 
 def test_the_worst_rows_come_first_and_no_number_is_worst() -> None:
     assert worst_rows(np.array([1.0, 3.0, np.nan, 3.0]), 3).tolist() == [2, 1, 3]
+
+
+@pytest.mark.parametrize(("task", "y"), [("classification", [1]), ("multilabel", [[0.0, 1.0]])])
+def test_the_loss_of_a_certain_answer_has_no_sign(task: str, y: list[Any]) -> None:
+    (loss,) = row_losses(task, np.array([[0.0, 1.0]]), np.array(y))
+    assert str(loss) == "0.0"
