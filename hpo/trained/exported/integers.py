@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hpo.engine.models.activations.rounding import Levels, named_rounding
+from hpo.engine.models.activations.rounding import Levels
 from hpo.trained.exported.graph import Graph, inputs_of
 from hpo.trained.exported.network import network
 from hpo.trained.exported.operators import OPERATORS, convolved, factors, whole
@@ -55,8 +55,7 @@ def integer_network(model: Model, member: Member) -> Any:
         kernels.update(kernels_of(model.levels, weights) or {})
         return OPERATORS | _operators(kernels)
 
-    with named_rounding():
-        found = network(model, member, operators)
+    found = network(model, member, operators)
     return _stored(found, kernels)
 
 

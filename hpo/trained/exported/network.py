@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.engine.models.abstract import is_authored
+from hpo.engine.models.activations.rounding import named_rounding
 from hpo.engine.training.forward import forward
 from hpo.errors import ExportError, HpoError
 from hpo.spec.marks import with_leaves
@@ -110,8 +111,10 @@ def network(
     """
     shape, kind = model.description.shape, model.description.type
     try:
-        slim = slim_network(model, member)
-        return translated(slim.outputs, shape, kind, operators(slim.weights))
+        # Of the many operations of a rounding onnxruntime 1.32 makes a graph that it cannot load.
+        with named_rounding():
+            slim = slim_network(model, member)
+            return translated(slim.outputs, shape, kind, operators(slim.weights))
     except UntranslatedError as error:
         raise _untranslated(model, "onnx", error) from None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hpo.engine.models.activations.rounding import Levels
 from hpo.trained.exported.graph import number_of
 from hpo.trained.exported.translation import Operator, Translation, UntranslatedError, is_batch
 
@@ -310,6 +311,14 @@ def _sorted(to: Translation, equation: Any, x: str, *others: str) -> str:
     return to.graph.several("TopK", 2, x, count, axis=axis, largest=0, sorted=1)[0]
 
 
+def _in_levels(to: Translation, equation: Any, x: str) -> str:
+    """Numbers as the nearest of `Levels`, in float32."""
+    graph, (unit, each, zero, most) = to.graph, (equation.params[one] for one in Levels._fields)
+    near = graph.add("Round", graph.add("Mul", x, graph.constant(each, np.float32)))
+    ends = (graph.constant(end, np.float32) for end in (-zero, most - zero))
+    return graph.add("Mul", graph.add("Clip", near, *ends), graph.constant(unit, np.float32))
+
+
 def _split(to: Translation, equation: Any, inputs: list[str]) -> list[str]:
     sizes = to.graph.constant(equation.params["sizes"], np.int64)
     count, axis = len(equation.outvars), equation.params["axis"]
@@ -470,6 +479,7 @@ OPERATORS: dict[str, Operator] = {
     "rev": whole(_reversed),
     "pad": whole(_padded),
     "sort": whole(_sorted),
+    "in_levels": whole(_in_levels),
     "split": _split,
     "gather": whole(_gather),
     "iota": _counted,

@@ -80,6 +80,8 @@ def test_the_engine_rounds_by_trained_steps_as_the_model_does(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert not any(node.op_type == "Where" and len({*node.input[1:]}) < 2 for node in graph.node)
     session(onnx_model(model).SerializeToString())  # with what encodes examples before it
+    alone = replace(model, members=(member,))
+    session(onnx_model(alone, "int8", [x]).SerializeToString())
     other = replace(
         model, training=with_leaves(model.training, {"compression.activations.bits": 8})
     )

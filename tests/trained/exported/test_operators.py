@@ -152,8 +152,9 @@ def test_every_operator_is_in_a_case() -> None:
     seen: set[str] = set()
     for function, shape in CASES.values():
         seen |= {*_primitives(jax.make_jaxpr(function)(np.zeros((2, *shape), np.float32)).jaxpr)}
-    # Releases of JAX have one name or the other.
-    assert OPERATORS.keys() - seen <= {"checkpoint", "remat2", "stack", "unstack", "tile"}
+    # Releases of JAX have one name or the other. Roundings are among the tests of networks.
+    others = {"checkpoint", "remat2", "stack", "unstack", "tile", "in_levels"}
+    assert OPERATORS.keys() - seen <= others
 
 
 @pytest.mark.parametrize(
