@@ -68,6 +68,7 @@ def test_a_peer_searches_the_space_of_the_spec(job: str, monkeypatch: pytest.Mon
         assert {tuple(value) for value in ours["model.widths"].distribution.values} == widths
 
 
+@pytest.mark.long
 def test_own_tasks_are_compared_with_their_authors_loops() -> None:
     words = "-m benchmarks.own_tasks --tasks descent --lanes 2 --seconds 0.2"
     done = subprocess.run(

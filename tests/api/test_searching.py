@@ -7,6 +7,7 @@ import pytest
 import hpo
 
 
+@pytest.mark.long
 def test_a_search_comes_back_with_its_study_and_tells_its_progress(
     spec, flowers, capsys, monkeypatch
 ):

@@ -13,6 +13,7 @@ import hpo
 from tests.api.processes import ENDLESS, parent
 
 
+@pytest.mark.long
 def test_a_notebook_that_uses_jax_watches_a_study_leaves_it_and_goes_on_with_it(spec):
     assert jnp.zeros(3).sum() == 0  # from here on the devices of this process are as they are
 

@@ -62,6 +62,7 @@ def test_it_is_said_how_many_units_of_all_members_are_left(hpo, tmp_path, compil
     assert "units: 24 -> 12; the others are cut" in result.out
 
 
+@pytest.mark.long
 def test_bench_gives_the_times_of_each_engine(hpo, tmp_path, compile_cache):
     write_table(tmp_path / "table.csv")
     trained(Studies(tmp_path, compile_cache), tmp_path, "train.epochs=1")

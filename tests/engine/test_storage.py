@@ -29,6 +29,7 @@ def _trials(count: int = 3, budget: Any = "auto", **more: Any) -> list[Training]
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "share", "tolerance"), [("uint8", 4, 1e-4), ("float16", 2, 1e-2)])
 def test_stored_features_learn_as_float32_whole_and_streamed(
     learn: Learn, kind: Storage, share: int, tolerance: float

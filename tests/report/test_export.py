@@ -258,6 +258,7 @@ def test_a_trial_of_every_shipped_config_can_be_exported_and_trained(path):
     assert found == expected
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_every_draw_exports_to_the_trials_training_spec(seed, number):
     experiment = load_experiment(Path("configs/digits.yaml"))

@@ -86,6 +86,7 @@ def test_training_the_winner_again_takes_its_program_from_the_cache(
     assert [report.metrics for report in trained.curve] == studies.curves(experiment)[best.number]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "runs", [(), ("train.seeds=2",), ("data.folds=2",)], ids=["one", "seeds", "folds"]
 )
@@ -154,6 +155,7 @@ def test_a_training_with_a_batch_larger_than_its_split_is_refused(
         studies.train(an_experiment("data.batch_size=5000"), tmp_path / "model")
 
 
+@pytest.mark.long
 def test_a_training_imports_no_database():
     code = "import hpo.study.train, sys; print('sqlalchemy' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

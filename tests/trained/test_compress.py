@@ -153,6 +153,7 @@ def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
     assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err
 
 
+@pytest.mark.long
 def test_without_an_epoch_weights_stay_and_what_layers_read_is_measured(
     hpo, tmp_path, compile_cache
 ):
@@ -312,6 +313,7 @@ def test_each_run_of_a_model_is_compressed_from_its_own_weights(
     assert told["same_rows"] is True
 
 
+@pytest.mark.long
 def test_a_network_of_images_becomes_smaller_by_a_rank(hpo, tmp_path, compile_cache):
     spec = {
         "name": "digits",

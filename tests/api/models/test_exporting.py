@@ -46,6 +46,7 @@ def test_an_exported_model_answers_in_onnxruntime_as_in_python(churn: Path, tmp_
             hpo.export_model(churn / "model", tmp_path / "new", **words)
 
 
+@pytest.mark.long
 def test_the_times_of_a_model_are_those_of_each_engine(churn: Path) -> None:
     found = pd.DataFrame(hpo.bench(churn / "model"))
     assert {"jax"} <= {*found["engine"]}

@@ -72,6 +72,7 @@ def test_members_with_a_rule_of_their_own_or_without_others_train_alone(
     assert_trained(studies, candidates[1:], tmp_path / "both")
 
 
+@pytest.mark.long
 def test_a_stopped_ensemble_goes_on_where_its_members_were(
     studies: Studies, tmp_path: Path
 ) -> None:

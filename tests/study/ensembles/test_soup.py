@@ -59,6 +59,7 @@ def log_loss(weights: list[np.ndarray], split: Any) -> float:
     return float(-log_softmax(outputs, axis=1)[np.arange(len(split.y)), split.y].mean())
 
 
+@pytest.mark.long
 def test_a_soup_is_one_model_of_the_mean_weights_beside_the_winner(
     studies: Studies, tmp_path: Path
 ) -> None:

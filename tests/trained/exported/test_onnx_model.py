@@ -56,6 +56,7 @@ def test_folds_answer_by_the_mean_of_their_models(studies: Studies, tmp_path: Pa
     )
 
 
+@pytest.mark.long
 def test_the_file_of_a_compressed_model_holds_its_zeros_and_levels(
     studies: Studies, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def _data(folder: Path, kind: str) -> dict[str, Any]:
     return data_of(folder, kind)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_of_answers_is_that_of_the_model_in_both_formats(
     name: str, tmp_path: Path

@@ -51,6 +51,7 @@ def a_training(augment: dict[str, Any], **train: Any) -> Training:
     return Training.model_validate(document)
 
 
+@pytest.mark.long
 def test_lanes_with_other_numbers_share_a_program_and_each_trains_as_alone(learn: Learn) -> None:
     data, varying = tiny_data(), [f"augment.{name}" for name in TABLE]
     trainings = [
@@ -95,6 +96,7 @@ def test_a_batch_in_parts_trains_as_in_one_piece(learn: Learn) -> None:
     )
 
 
+@pytest.mark.long
 def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
     draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), 3)
     y = np.random.default_rng(0).integers(0, 9, (3, 5, 5)).astype(np.int32)

@@ -33,6 +33,7 @@ def of_names(augment, shape=SHAPE):
     return {name: np.asarray(getattr(found, name)) for name in AT_1}, draws
 
 
+@pytest.mark.long
 def test_an_image_with_one_operation_is_that_of_the_operation_alone():
     numbers, draws = of_names(Augment(rand_augment=1, rand_strength=0.4))
 

@@ -279,6 +279,7 @@ def test_a_series_in_any_order_is_forecast_as_the_model_does(days: Path, tmp_pat
     np.testing.assert_allclose(again["power_2"], found["power_2"], atol=1e-5)
 
 
+@pytest.mark.long
 def test_mistakes_in_a_series_are_told_in_a_line(days: Path, tmp_path: Path) -> None:
     head, *lines = (days / "new.csv").read_text().splitlines()
     cells = lines[1].split(",")
