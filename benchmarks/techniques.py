@@ -212,7 +212,7 @@ def main() -> None:
         for name, cost in costs_of(model).items():
             percent.setdefault(name, {})[model] = round(cost)
     noise = max(map(abs, percent.pop("nothing").values()))
-    measured = f"on {processor()} that others used too, with benchmarks/techniques.py (optimizers: "
+    measured = f"on {processor()}, with benchmarks/techniques.py (optimizers: "
     measured += f"more than adamw; the same step again differed by up to {noise:.0f} %)"
     FILE.write_text(json.dumps({"measured": measured, "percent": percent}, indent=1) + "\n")
 
