@@ -126,6 +126,7 @@ def test_the_cases_hold_every_entry() -> None:
         assert {case[kind] for case in CASES} == set(registry.REGISTRIES[kind])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
 def test_numbers_that_are_off_are_not_in_the_program(
     case: dict[str, str], tiny: DataSet, images: DataSet

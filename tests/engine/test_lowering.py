@@ -86,6 +86,7 @@ def lower(program: Program, data: DataSet) -> str:
     return texts["round"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_lowers_for_accelerators(path: Path) -> None:
     experiment = load_experiment(path)

@@ -51,6 +51,7 @@ def test_members_train_together_to_the_bits_that_each_has_alone(
     assert_trained(studies, candidates, tmp_path / "five")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("override", ["train.seeds=2", "data.folds=3"])
 def test_seeds_and_folds_of_members_are_lanes_too(
     studies: Studies, tmp_path: Path, override: str
@@ -93,6 +94,7 @@ def test_a_stopped_ensemble_goes_on_where_its_members_were(
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("matches", [("features", "logits"), ("logits", "features")])
 def test_members_of_one_teacher_learn_what_each_learns_alone(
     studies: Studies, tmp_path: Path, matches: tuple[str, str]

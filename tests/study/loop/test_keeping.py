@@ -58,6 +58,7 @@ def train(studies: Studies, trial: Any, folder: Path, *, with_kept: bool) -> tup
     return made, [member.weights for member in load_model(folder, "cpu").members]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
     [

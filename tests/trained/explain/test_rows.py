@@ -63,6 +63,7 @@ def load(path):
 """
 
 
+@pytest.mark.long
 def test_code_of_the_users_own_gives_the_rows_only_where_it_is_trusted(
     studies: Studies, tmp_path: Path, hpo: Any
 ) -> None:

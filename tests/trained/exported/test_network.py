@@ -88,6 +88,7 @@ def test_the_engine_rounds_by_trained_steps_as_the_model_does(
     assert abs(np.asarray(whole_network(other, member).outputs(x)) - expected).max() > 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])
 def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
     spec: dict[str, Any], kind: str, tmp_path: Path

@@ -74,6 +74,7 @@ def test_codes_of_categories_are_never_between_two():
         assert (found[:, 2] != np.round(found[:, 2])).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 1.0, 4.0])
 def test_shares_have_the_beta_distribution_of_scipy(alpha):
     uniform = (np.arange(2000, dtype=np.float32) + 0.5) / 2000

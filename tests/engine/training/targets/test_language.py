@@ -74,6 +74,7 @@ def test_a_loss_beyond_any_perplexity_is_infinite_and_one_that_is_no_number_stay
     assert math.isnan(metrics_of(data, outputs * np.nan, data.validation)["perplexity"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("precision", "tokens"), [("float32", 7), ("bfloat16", 600)])
 def test_a_small_causal_model_of_the_users_own_learns_the_next_token(
     learn: Learn, tmp_path: Path, precision: str, tokens: int

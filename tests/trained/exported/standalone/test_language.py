@@ -53,6 +53,7 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_texts_are_those_of_the_model(
     tokens: str, tmp_path: Path, cats: tuple[Path, Trained]

@@ -48,6 +48,7 @@ LIBRARIES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leaves", LEAVES, ids=str)
 def test_tokens_are_those_of_training(leaves: dict[str, Any]) -> None:
     for leaf in ("tokens", "reduce"):
