@@ -79,6 +79,8 @@ class Description:
             HpoError: for a folder that says none, or another thing.
         """
         file = folder / MODEL_FILE
+        if not folder.exists():
+            raise HpoError(f"{folder}: there is no such folder: give one that hpo train wrote.")
         if not file.is_file():
             raise HpoError(
                 f"{folder}: has no {MODEL_FILE}, so it cannot predict: give a folder that hpo "

@@ -30,6 +30,8 @@ def test_its_data_set_has_no_rows_and_the_shapes_of_the_model():
 def test_a_folder_of_an_earlier_version_is_told_so(tmp_path):
     with pytest.raises(HpoError, match=r"has no model\.json, so it cannot predict: give a folder"):
         Description.read(tmp_path)
+    with pytest.raises(HpoError, match="nowhere: there is no such folder: give one that hpo train"):
+        Description.read(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_an_ensemble_has_its_models_by_their_shares_and_the_folders_temperature(
         ({"format": 1, "shares": {"../trial-1": 1.0}}, "names no members"),
         ({"format": 1, "shares": {"trial-1": "1"}}, "has a share that is not between 0 and 1"),
         ({"format": 1, "shares": {"trial-1": 0.5}}, "has shares that do not add up to 1"),
-        ({"format": 1, "shares": {"trial-9": 1.0}}, "trial-9: has no model.json"),
+        ({"format": 1, "shares": {"trial-9": 1.0}}, "trial-9: there is no such folder"),
     ],
 )
 def test_a_damaged_ensemble_is_one_sentence(folder: Path, document: Any, told: str) -> None:
