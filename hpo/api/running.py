@@ -14,8 +14,8 @@ from hpo.spec.code.own_command import command_line
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import require_search, require_single
-from hpo.spec.sections.compression.teacher import teacher_of
-from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, named_folders, named_trials
+from hpo.spec.sections.compression.teacher import leaves_of_models
+from hpo.spec.sections.models.pretrained import named_trials
 from hpo.study.storage.trust import check_exported, code_of
 
 if TYPE_CHECKING:
@@ -148,11 +148,7 @@ def _models_of_today(experiment: Experiment) -> dict[str, str]:
     from hpo.trained.load import weights_hash
     from hpo.trained.remote import named_model
 
-    training: Any = experiment.training
-    names = named_folders(getattr(training, "model", None), experiment.space)
-    leaves = dict.fromkeys(names, FROM)
-    if (teacher := teacher_of(training)) is not None:
-        leaves[teacher] = TEACHER_FROM
+    leaves = leaves_of_models(experiment.training, experiment.space)
     found = {
         name: weights_hash(named_model(name, experiment.folder, leaf))
         for name, leaf in leaves.items()

@@ -10,8 +10,8 @@ from hpo.engine.training.pretrained import Start
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
-from hpo.spec.sections.compression.teacher import teacher_of
-from hpo.spec.sections.models.pretrained import FROM, TEACHER_FROM, folder_of, named_folders
+from hpo.spec.sections.compression.teacher import leaves_of_models
+from hpo.spec.sections.models.pretrained import FROM, folder_of
 from hpo.spec.words import shown
 from hpo.study.loop.replicas import Replicas, training_of
 from hpo.trained.load import weights_hash
@@ -75,12 +75,8 @@ def weights_of(experiment: Experiment) -> dict[str, str]:
     Raises:
         HpoError: for a folder that holds no trained model.
     """
-    training: Any = experiment.training
-    names = named_folders(getattr(training, "model", None), experiment.space)
-    found = {
-        name: read_weights(named_model(name, experiment.folder, FROM), name).sha256
-        for name in names
-    }
-    if (teacher := teacher_of(training)) is not None:
-        found[teacher] = weights_hash(named_model(teacher, experiment.folder, TEACHER_FROM))
+    found = {}
+    for name, leaf in leaves_of_models(experiment.training, experiment.space).items():
+        place = named_model(name, experiment.folder, leaf)
+        found[name] = read_weights(place, name).sha256 if leaf == FROM else weights_hash(place)
     return found

@@ -8,9 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hpo.space import SearchSpace
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, NonNegative, Positive, ReadWhere, Spec, Static
-from hpo.spec.sections.models.pretrained import ModelName, folder_trouble
+from hpo.spec.sections.models.pretrained import (
+    FROM,
+    TEACHER_FROM,
+    ModelName,
+    folder_trouble,
+    named_folders,
+)
 
 WEIGHT, TEMPERATURE = 0.7, 4.0
 ENSEMBLE_FILE = "ensemble.json"  # in the folders of hpo ensemble
@@ -74,6 +81,13 @@ def teacher_of(training: Any) -> str | None:
     teacher = getattr(getattr(training, "compression", None), "teacher", None)
     found = getattr(teacher, "from", None)
     return found if isinstance(found, str) else None
+
+
+def leaves_of_models(training: Any, space: SearchSpace) -> dict[str, str]:
+    """The folders of trained models that a training of any kind names, and the leaf of each."""
+    names = named_folders(getattr(training, "model", None), space)
+    teacher = teacher_of(training)
+    return dict.fromkeys(names, FROM) | ({} if teacher is None else {teacher: TEACHER_FROM})
 
 
 def teacher_mistakes(training: Any, folder: Path) -> Iterator[Mistake]:
